@@ -1,0 +1,45 @@
+"""Turn a function in a Jupyter notebook into a live, versioned, secured web service.
+
+`%load_ext jupyter_mlops` loads the magics; `DeployClient` is for any Python program. Nothing heavy is
+imported here: names are looked up when they are first used, because this module is also imported inside
+every scoring kernel.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from jupyter_mlops.client import DeployClient as DeployClient
+
+__version__ = "0.1.0"
+
+_LAZY = {"DeployClient": "jupyter_mlops.client"}
+
+__all__ = ["DeployClient", "__version__", "load_ipython_extension"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register the magics: what `%load_ext jupyter_mlops` calls."""
+    from jupyter_mlops.notebook.magics import register
+
+    register(shell)
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "jupyter-mlops"}]
+
+
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    from jupyter_mlops.extension.app import MLOpsExtension
+
+    return [{"module": "jupyter_mlops.extension.app", "app": MLOpsExtension}]

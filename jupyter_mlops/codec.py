@@ -1,0 +1,381 @@
+"""Python values to wire values and back, for the seven types of a service's parameters.
+
+Wire values are what JSON can say. `to_wire` is used by clients for inputs and by scoring kernels for
+outputs, `to_python` the other way round, and `InputReader` checks what a caller sent before any kernel
+sees it. `None` is `null` both ways for every type; NaN and the infinities become `null`; points in time
+become ISO 8601 strings. numpy and pandas are imported only when a value needs them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.schema.types import Parameter, ValueType
+
+Scalar = int | float | str | bool | None
+
+_WIRE_TYPES: dict[ValueType, Any] = {
+    ValueType.INTEGER: int | float | None,
+    ValueType.NUMERIC: float | None,
+    ValueType.CHARACTER: str | None,
+    ValueType.LOGICAL: bool | None,
+    ValueType.VECTOR: list[Scalar] | None,
+    ValueType.MATRIX: list[list[Scalar]] | None,
+    ValueType.DATA_FRAME: dict[str, list[Scalar]] | None,
+}
+
+
+class InputReader:
+    """Checks and decodes the inputs of one service.
+
+    Parameters
+    ----------
+    parameters:
+        The declared inputs; every one is required, none other is allowed.
+    """
+
+    def __init__(self, parameters: tuple[Parameter, ...]) -> None:
+        self._parameters = parameters
+        self._names = tuple(parameter.name for parameter in parameters)
+        fields = [(f"f{i}", _WIRE_TYPES[parameter.type]) for i, parameter in enumerate(parameters)]
+        rename = {f"f{i}": name for i, name in enumerate(self._names)}
+        struct = msgspec.defstruct("Inputs", fields, rename=rename, forbid_unknown_fields=True)
+        self._json = msgspec.json.Decoder(struct)
+        self._checks = [
+            (f"f{i}", parameter, check)
+            for i, parameter in enumerate(parameters)
+            if (check := _CHECKS.get(parameter.type)) is not None
+        ]
+
+    def read(self, body: bytes | memoryview) -> dict[str, Any]:
+        """Decode a JSON object of inputs.
+
+        Parameters
+        ----------
+        body:
+            UTF-8 JSON; empty counts as `{}`.
+
+        Raises
+        ------
+        InvalidInput
+            With the JSON path and the expected type of the first value that does not fit.
+        """
+        try:
+            inputs = self._json.decode(body or b"{}")
+        except msgspec.ValidationError as error:
+            raise self._explain(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidInput(f"the body is not a JSON object of the inputs: {error}", fields="$") from None
+        for field, parameter, check in self._checks:
+            value = getattr(inputs, field)
+            if value is not None:
+                setattr(inputs, field, check(value, f"$.{parameter.name}"))
+        return dict(zip(self._names, msgspec.structs.astuple(inputs), strict=True))
+
+    def _explain(self, error: msgspec.ValidationError) -> InvalidInput:
+        text = str(error)
+        message, found, path = text.rpartition(" - at `")
+        expected = ", ".join(f"{p.name}: {p.type}" for p in self._parameters) or "none"
+        where = path.rstrip("`") if found else _named_path(text)
+        return InvalidInput(f"{text} (the service's inputs: {expected})", fields=where)
+
+
+def _named_path(text: str) -> str:
+    """Path of a missing or unknown field, which msgspec names in the sentence and not as a path."""
+    parts = text.split("`")
+    return f"$.{parts[1]}" if "field" in text and len(parts) > 1 else "$"
+
+
+def _check_integer(value: int | float, path: str) -> int:
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise InvalidInput(f"Expected `int | null`, got {value!r} - at `{path}`", fields=path)
+        return int(value)
+    return value
+
+
+def _check_matrix(value: list[list[Scalar]], path: str) -> list[list[Scalar]]:
+    width = len(value[0]) if value else 0
+    for index, row in enumerate(value):
+        if len(row) != width:
+            where = f"{path}[{index}]"
+            raise InvalidInput(
+                f"Expected a row of {width} values like the first, got {len(row)} - at `{where}`", fields=where
+            )
+    return value
+
+
+def _check_frame(value: dict[str, list[Scalar]], path: str) -> dict[str, list[Scalar]]:
+    lengths = {name: len(column) for name, column in value.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name}: {length}" for name, length in list(lengths.items())[:8])
+        raise InvalidInput(f"Expected columns of one length, got {shown} - at `{path}`", fields=path)
+    return value
+
+
+_CHECKS: dict[ValueType, Callable[[Any, str], Any]] = {
+    ValueType.INTEGER: _check_integer,
+    ValueType.MATRIX: _check_matrix,
+    ValueType.DATA_FRAME: _check_frame,
+}
+
+
+def to_python(value: Any, parameter: Parameter) -> Any:
+    """Turn a checked wire value into what Python code expects.
+
+    Parameters
+    ----------
+    value:
+        A value that fits `parameter`, or None.
+    parameter:
+        Its declaration; `format` chooses among Python's spellings of one wire type.
+
+    Returns
+    -------
+    Any
+        int, float, str, bool, `numpy.ndarray` (vector), `numpy.matrix` (matrix), `pandas.DataFrame`,
+        or what `format` says.
+    """
+    if value is None:
+        return None
+    decode = _DECODERS.get((parameter.type, parameter.format))
+    return value if decode is None else decode(value)
+
+
+def _array(value: list[Any]) -> Any:
+    import numpy as np
+
+    return np.array(value)
+
+
+def _matrix(value: list[list[Any]]) -> Any:
+    import numpy as np
+
+    return np.asmatrix(np.array(value))
+
+
+def _series(value: list[Any]) -> Any:
+    import pandas as pd
+
+    return pd.Series(value)
+
+
+def _frame(value: Mapping[str, list[Any]]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(value)
+
+
+_DECODERS: dict[tuple[ValueType, str], Callable[[Any], Any]] = {
+    (ValueType.NUMERIC, ""): float,
+    (ValueType.INTEGER, ""): int,
+    (ValueType.CHARACTER, "date-time"): dt.datetime.fromisoformat,
+    (ValueType.CHARACTER, "date"): dt.date.fromisoformat,
+    (ValueType.VECTOR, ""): _array,
+    (ValueType.VECTOR, "series"): _series,
+    (ValueType.MATRIX, ""): _matrix,
+    (ValueType.MATRIX, "ndarray"): _array,
+    (ValueType.DATA_FRAME, ""): _frame,
+}
+
+
+def to_wire(value: Any, parameter: Parameter) -> Any:
+    """Turn a Python value into the wire value of its declared type.
+
+    Parameters
+    ----------
+    value:
+        Any Python, numpy or pandas value that can stand for the type: numpy scalars, and arrays of one
+        element for a scalar, included.
+    parameter:
+        The declaration.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the parameter, the declared type and the type that came.
+    """
+    if value is None:
+        return None
+    try:
+        return _ENCODERS[parameter.type](value)
+    except (TypeError, ValueError, OverflowError) as error:
+        shape = getattr(value, "shape", None)
+        got = type(value).__name__ + (f" of shape {shape}" if shape is not None else "")
+        raise InvalidInput(
+            f"{parameter.name}: expected a value for type {parameter.type}, got {got}: {error}",
+            fields=f"$.{parameter.name}",
+        ) from None
+
+
+def _single(value: Any) -> Any:
+    """The one element of a size-1 array, Series, Index or DataFrame; other values unchanged."""
+    size = getattr(value, "size", None)
+    if isinstance(size, int) and hasattr(value, "shape") and value.shape != ():
+        if size != 1:
+            raise ValueError(f"a scalar is one value, this holds {size}")
+        value = value.to_numpy() if hasattr(value, "to_numpy") else value
+        return value.reshape(-1)[0]
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return _single(value[0])
+    return value
+
+
+def _encode_integer(value: Any) -> int | None:
+    value = scalar(_single(value))
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise TypeError(f"{value!r} is no whole number")
+
+
+def _encode_numeric(value: Any) -> float | int | None:
+    value = scalar(_single(value))
+    if value is None or isinstance(value, float):
+        return value
+    if isinstance(value, int):
+        return float(value)
+    raise TypeError(f"{value!r} is no number")
+
+
+def _encode_character(value: Any) -> str | None:
+    value = scalar(_single(value))
+    if value is None or isinstance(value, str):
+        return value
+    return str(value)
+
+
+def _encode_logical(value: Any) -> bool | None:
+    value = scalar(_single(value))
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and value in {0, 1}:
+        return bool(value)
+    raise TypeError(f"{value!r} is neither true nor false")
+
+
+def _encode_vector(value: Any) -> list[Any]:
+    if hasattr(value, "shape") and len(value.shape) != 1:
+        value = value.to_numpy() if hasattr(value, "to_numpy") else value
+        if value.size != max(value.shape, default=1):
+            raise ValueError("a vector has one dimension")
+        value = value.reshape(-1)
+    return _scalars(value)
+
+
+def _encode_matrix(value: Any) -> list[list[Any]]:
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    if hasattr(value, "shape"):
+        if len(value.shape) != 2:  # noqa: PLR2004
+            raise ValueError("a matrix has two dimensions")
+        value = value.tolist()
+    rows = [_scalars(row) for row in value]
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError("the rows of a matrix have one length")
+    return rows
+
+
+def _encode_frame(value: Any) -> dict[str, list[Any]]:
+    if hasattr(value, "columns") and hasattr(value, "iloc"):
+        names = [str(name) for name in value.columns]
+        if len(set(names)) != len(names):
+            raise ValueError("two columns have one name")
+        return {name: _scalars(value.iloc[:, i]) for i, name in enumerate(names)}
+    if hasattr(value, "to_frame"):
+        return _encode_frame(value.to_frame())
+    if isinstance(value, Mapping):
+        columns = {str(name): _scalars(column) for name, column in value.items()}
+        if len({len(column) for column in columns.values()}) > 1:
+            raise ValueError("the columns of a data frame have one length")
+        return columns
+    import pandas as pd
+
+    return _encode_frame(pd.DataFrame(value))
+
+
+_ENCODERS: dict[ValueType, Callable[[Any], Any]] = {
+    ValueType.INTEGER: _encode_integer,
+    ValueType.NUMERIC: _encode_numeric,
+    ValueType.CHARACTER: _encode_character,
+    ValueType.LOGICAL: _encode_logical,
+    ValueType.VECTOR: _encode_vector,
+    ValueType.MATRIX: _encode_matrix,
+    ValueType.DATA_FRAME: _encode_frame,
+}
+
+
+def _scalars(values: Any) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError("a list of values is needed")
+    dtype = getattr(values, "dtype", None)
+    if getattr(dtype, "kind", "") in "iub" and hasattr(values, "tolist"):
+        # pandas' nullable integers have the kind of their numpy twins and may hold NA
+        if type(dtype).__module__.startswith("numpy"):
+            return list(values.tolist())
+    return [scalar(value) for value in (values.tolist() if hasattr(values, "tolist") else values)]
+
+
+def scalar(value: Any) -> Scalar:
+    """Turn one Python, numpy or pandas scalar into a JSON scalar.
+
+    Parameters
+    ----------
+    value:
+        A number, string, truth value, point in time, missing value, or a numpy scalar of these.
+
+    Returns
+    -------
+    int | float | str | bool | None
+        None for None, NaN, NaT, NA and the infinities; ISO 8601 for points in time.
+
+    Raises
+    ------
+    TypeError
+        For anything that is no scalar.
+    """
+    kind = type(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if kind is int or kind is str or kind is bool or value is None:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, dt.date | dt.time):
+        return None if _missing(value) else value.isoformat()
+    if isinstance(value, dt.timedelta):
+        return None if _missing(value) else value.total_seconds()
+    if isinstance(value, str):  # numpy.str_ and str enums
+        return str.__str__(value)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # numpy scalars and 0-d arrays
+        if getattr(getattr(value, "dtype", None), "kind", "") in "Mm":
+            return _numpy_time(value)
+        return scalar(value.item())
+    if isinstance(value, int | float):  # subclasses, IntEnum among them
+        return scalar(value + 0)
+    if _missing(value):
+        return None
+    if hasattr(value, "__float__") and hasattr(value, "as_tuple"):  # Decimal
+        return scalar(float(value))
+    raise TypeError(f"{kind.__name__} is no scalar")
+
+
+def _numpy_time(value: Any) -> Scalar:
+    import pandas as pd
+
+    stamp = pd.Timestamp(value) if value.dtype.kind == "M" else pd.Timedelta(value)
+    return scalar(stamp)
+
+
+def _missing(value: Any) -> bool:
+    """Whether it is pandas' NaT or NA; without pandas there are none."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and (value is pandas.NaT or value is pandas.NA)

@@ -1,0 +1,24 @@
+"""The base of every wire type, and the number each stored or spoken format carries."""
+
+from __future__ import annotations
+
+import msgspec
+
+API_VERSION = "1"
+"""Version of the HTTP interface, in `/health` and in the client's header."""
+
+SERVER_FILE_FORMAT = 1
+"""Format of `server.json` in the data directory."""
+
+MANIFEST_FORMAT = 1
+"""Format of a snapshot: its manifest, its stream and its buffers."""
+
+CHANNEL_FORMAT = 1
+"""Format of the scoring channel between the server and a scoring kernel."""
+
+EVENTS_FORMAT = 1
+"""Format of the messages of the `/events` WebSocket."""
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """A JSON object of the HTTP interface; Python names in snake case, wire names in camel case."""

@@ -1,0 +1,92 @@
+"""The scoring channel: what the server and a scoring kernel say to each other.
+
+Each message is a MessagePack array behind a four-byte big-endian length. The kernel connects to the
+server's socket and greets with its key; the server sends `Load` once and then `Call`s; the kernel
+answers with one `Loaded` and one `Reply` a call. Before a call the kernel writes its id into a shared
+page (the *start mark*), so that a deadline or a death fails exactly the call that was running.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from jupyter_mlops.schema.base import CHANNEL_FORMAT
+from jupyter_mlops.schema.services import Definition
+from jupyter_mlops.schema.snapshots import Source
+
+LENGTH_BYTES = 4
+MAX_FRAME = 2**32 - 1
+MARK_BYTES = 8
+"""Size of the shared page's mark: the running call's id, little-endian, 0 for none."""
+
+
+class Outcome(IntEnum):
+    """How a call ended inside the kernel."""
+
+    ANSWERED = 0
+    """The function returned."""
+    RAISED = 1
+    """The function raised, or its answer does not fit the declared outputs."""
+    REJECTED = 2
+    """The inputs do not fit; the function was not called."""
+    INTERRUPTED = 3
+    """The call was stopped by an interrupt."""
+
+
+class Greeting(msgspec.Struct, frozen=True, array_like=True, tag="greeting"):
+    """The kernel's first message."""
+
+    key: str
+    pid: int
+    python: str
+    format: int = CHANNEL_FORMAT
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
+    """Make the revision callable: its objects from `stream` and `buffers`, its files from `files`."""
+
+    definition: Definition
+    stream: str
+    """Path of the pickle stream; empty when the service holds no objects."""
+    buffers: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    """(relative path, path of its content)."""
+    sources: tuple[Source, ...]
+    mark: str
+    """Path of the file that holds the start mark."""
+    console_limit: int
+    artifact_limit: int
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
+    """One execution.
+
+    `body` is a MessagePack map of inputs that the server has checked when `checked` is true, else the
+    caller's own JSON, which the kernel checks: a large body passes through the server untouched.
+    """
+
+    id: int
+    body: bytes
+    checked: bool
+
+
+class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
+    """The answer to `Load`: an empty error when the revision is callable."""
+
+    error: str
+    warnings: tuple[str, ...] = ()
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
+    """The answer to one `Call`: `body` is the finished JSON of the execution's result."""
+
+    id: int
+    outcome: int
+    body: bytes
+    seconds: float
+
+
+ToKernel = Load | Call
+ToServer = Greeting | Loaded | Reply

@@ -1,0 +1,19 @@
+"""The answer of one call, in Machine Learning Server's envelope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_mlops.schema.base import Wire
+
+
+class WebServiceResult(Wire, frozen=True):
+    """What `POST /api/{name}/{version}` answers."""
+
+    success: bool
+    error_message: str = ""
+    console_output: str = ""
+    changed_files: tuple[str, ...] = ()
+    output_files: dict[str, str | None] = {}
+    """Declared artifact to its base64 content, or null when the call did not write it."""
+    output_parameters: dict[str, Any] = {}

@@ -1,0 +1,130 @@
+"""Services as they are published, listed and changed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from jupyter_mlops.errors import InvalidRequest
+from jupyter_mlops.schema.base import Wire
+from jupyter_mlops.schema.snapshots import Captured, Manifest
+from jupyter_mlops.schema.types import Parameter, check_parameters
+
+MAX_TIMEOUT = 24 * 3600.0
+DEFAULT_TIMEOUT = 60.0
+
+
+class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Body of `POST /services/{name}[/{version}]` and, with every key optional, of `PATCH`.
+
+    The first ten keys are Machine Learning Server's; the rest are ours. A service is either `code`
+    that leaves its outputs in variables, or a `function` of the uploaded snapshot.
+    """
+
+    snapshot_id: str | None | msgspec.UnsetType = msgspec.UNSET
+    code: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | None | msgspec.UnsetType = msgspec.UNSET
+    operation_id: str | None | msgspec.UnsetType = msgspec.UNSET
+    input_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType = msgspec.UNSET
+    output_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType = msgspec.UNSET
+    runtime_type: str | msgspec.UnsetType = msgspec.UNSET
+    init_code: str | None | msgspec.UnsetType = msgspec.UNSET
+    output_file_names: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    upload: str | msgspec.UnsetType = msgspec.UNSET
+    """Id of a finished upload whose manifest becomes the service's snapshot."""
+    function: str | msgspec.UnsetType = msgspec.UNSET
+    """Name, in the snapshot, of the callable that is called with the inputs by name."""
+    init: str | None | msgspec.UnsetType = msgspec.UNSET
+    """Name, in the snapshot, of a function that is called once per kernel."""
+    sample: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    """Inputs that the fresh kernel must answer before the service is visible."""
+    timeout: float | msgspec.UnsetType = msgspec.UNSET
+    """Deadline of one call in seconds."""
+    numbered: bool = False
+    """Without a version: return the latest if nothing changed, else take the next whole number."""
+
+
+class Definition(Wire, frozen=True):
+    """What a revision does, apart from the objects it holds: the part of a publish that is compared."""
+
+    code: str = ""
+    """The source people see; also what runs, when `function` is empty."""
+    init_code: str = ""
+    description: str | None = None
+    operation_id: str | None = None
+    inputs: tuple[Parameter, ...] = ()
+    outputs: tuple[Parameter, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    function: str = ""
+    init: str = ""
+    timeout: float = DEFAULT_TIMEOUT
+
+    def check(self) -> None:
+        """Refuse what could never be scored, with the JSON path of the fault.
+
+        Raises
+        ------
+        InvalidRequest
+            For a missing body, parameters or artifact names that break a rule, or an odd deadline.
+        """
+        if not self.code and not self.function:
+            raise InvalidRequest("a service needs `code`, or a `function` of its snapshot", fields="$.code")
+        check_parameters(self.inputs, "$.inputParameterDefinitions")
+        check_parameters(self.outputs, "$.outputParameterDefinitions")
+        if self.operation_id is not None and not self.operation_id.isidentifier():
+            raise InvalidRequest(
+                f"alias {self.operation_id[:80]!r} is not a name that a client could call; use letters, digits and '_'",
+                fields="$.operationId",
+            )
+        for index, name in enumerate(self.artifacts):
+            plain = "/" not in name and "\\" not in name and name.isprintable() and name not in {"", ".", ".."}
+            if not plain or len(name.encode()) > 255:  # noqa: PLR2004
+                raise InvalidRequest(
+                    f"artifact {name[:200]!r} is not a plain file name", fields=f"$.outputFileNames[{index}]"
+                )
+        if not 0 < self.timeout <= MAX_TIMEOUT:
+            raise InvalidRequest(
+                f"timeout {self.timeout} is not between 0 and {MAX_TIMEOUT:.0f} seconds", fields="$.timeout"
+            )
+
+
+class Revision(Wire, frozen=True):
+    """An immutable publish: what runs, what it holds, who made it and what was proved."""
+
+    id: str
+    name: str
+    version: str
+    number: int
+    """1 for the first publish of the version, then counting."""
+    definition: Definition
+    manifest: Manifest | None
+    interpreter: str
+    """Path of the Python that scores it."""
+    published_by: str
+    created: str
+    """ISO 8601 in UTC, microseconds, no zone: Machine Learning Server's spelling."""
+    proof: str
+    """`answered` when it answered its sample before it was visible, else `loaded`."""
+
+
+class ServiceView(Wire, frozen=True):
+    """A service version as `GET /services` shows it to one caller."""
+
+    name: str
+    version: str
+    version_published_by: str
+    creation_time: str
+    runtime_type: str
+    description: str | None
+    operation_id: str | None
+    input_parameter_definitions: tuple[Parameter, ...]
+    output_parameter_definitions: tuple[Parameter, ...]
+    output_file_names: tuple[str, ...]
+    my_permission_on_service: str
+    revision: int
+    proof: str
+    timeout: float
+    captured: tuple[Captured, ...]
+    snapshot_size: int
+    snapshot_id: str | None = None
+    code: str | None = None
+    init_code: str | None = None
