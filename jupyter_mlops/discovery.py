@@ -113,6 +113,7 @@ def find_or_start(directory: Path, *, announce: bool = False) -> tuple[ServerFil
         found = running_server(directory)
         if found is not None:
             _check_api(found)
+            process.returncode = 0  # it outlives this program on purpose: no warning about that
             if announce:
                 print(  # noqa: T201
                     f"Started a jupyter_mlops server at {found.url} (it outlives this program; "
@@ -139,8 +140,6 @@ def _start(directory: Path, log: Path) -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
-    # It outlives this program on purpose; without this Python would warn when the handle goes.
-    process.returncode = process.poll()
     return process
 
 
