@@ -72,6 +72,12 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
     checked: bool
 
 
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
+    """Do not run this call if it has not begun."""
+
+    id: int
+
+
 class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
     """The answer to `Load`: an empty error when the revision is callable."""
 
@@ -88,5 +94,5 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
     seconds: float
 
 
-ToKernel = Load | Call
+ToKernel = Load | Call | Cancel
 ToServer = Greeting | Loaded | Reply

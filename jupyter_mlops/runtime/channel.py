@@ -1,0 +1,98 @@
+"""The kernel's end of the scoring channel: an asyncio protocol on ipykernel's own loop.
+
+Calls run one after another, in the order in which they came. A synchronous function runs right where its
+message is parsed; an asynchronous one runs as a task, and the calls behind it wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import signal
+import sys
+from collections import deque
+from types import FrameType
+
+import msgspec
+
+from jupyter_mlops.framing import Frames, frame
+from jupyter_mlops.runtime.console import Console
+from jupyter_mlops.runtime.invoke import Invoker
+from jupyter_mlops.runtime.load import load
+from jupyter_mlops.runtime.mark import Mark
+from jupyter_mlops.schema.channel import MAX_FRAME, Call, Cancel, Greeting, Load, Loaded, Reply, ToKernel
+
+
+class Channel(asyncio.Protocol):
+    """Serves one server until it goes away; then this process has no more purpose and ends.
+
+    Parameters
+    ----------
+    key:
+        What tells the server which kernel this is.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._frames = Frames(MAX_FRAME)
+        self._decoder = msgspec.msgpack.Decoder(ToKernel)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._waiting: deque[Call] = deque()
+        self._task: asyncio.Task[Reply] | None = None
+        self._invoker: Invoker | None = None
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet the server."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        self._send(Greeting(self._key, os.getpid(), platform.python_version()))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """End with the server, without running anything of the user's on the way out."""
+        os._exit(0)
+
+    def data_received(self, data: bytes) -> None:
+        """Read everything that arrived, so that a cancellation overtakes its call, then run the calls."""
+        for message in self._frames.feed(data):
+            match self._decoder.decode(message):
+                case Call() as call:
+                    self._waiting.append(call)
+                case Cancel(id=cancelled):
+                    self._waiting = deque(call for call in self._waiting if call.id != cancelled)
+                case Load() as request:
+                    self._load(request)
+        self._run_waiting()
+
+    def _load(self, request: Load) -> None:
+        console = Console(request.console_limit)
+        sys.stdout = sys.stderr = console
+        error, service = load(request, console)
+        if service is not None:
+            self._invoker = Invoker(service, console, Mark(request.mark), request.artifact_limit)
+        self._send(Loaded(error))
+
+    def _run_waiting(self) -> None:
+        while self._waiting and self._task is None:
+            call = self._waiting.popleft()
+            assert self._invoker is not None, "the server sends calls only after Loaded"
+            if self._invoker.asynchronous:
+                self._task = asyncio.ensure_future(self._invoker.run_async(call))
+                self._task.add_done_callback(self._finish)
+            else:
+                self._send(self._invoker.run(call))
+
+    def _finish(self, task: asyncio.Task[Reply]) -> None:
+        self._task = None
+        self._send(task.result())
+        self._run_waiting()
+
+    def _on_interrupt(self, number: int, where: FrameType | None) -> None:  # noqa: ARG002
+        """Stop the running call; an interrupt that comes between two calls hits nothing."""
+        if self._invoker is not None:
+            self._invoker.interrupt()
+
+    def _send(self, message: Greeting | Loaded | Reply) -> None:
+        self._transport.write(frame(self._encoder.encode(message)))

@@ -1,0 +1,216 @@
+"""One call inside the kernel: inputs to Python, the user's function, its answer to JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import operator
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jupyter_mlops.codec import to_python, to_wire
+from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.runtime.console import Console
+from jupyter_mlops.runtime.load import Service, user_traceback
+from jupyter_mlops.runtime.mark import Mark
+from jupyter_mlops.schema.channel import Call, Outcome, Reply
+from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.types import Parameter
+
+
+class Invoker:
+    """Runs calls of one loaded service, one at a time.
+
+    Parameters
+    ----------
+    service:
+        The loaded revision.
+    console:
+        Catches what a call prints.
+    mark:
+        Where the running call's id is written before its code runs.
+    artifact_limit:
+        Largest artifact in bytes.
+    """
+
+    def __init__(self, service: Service, console: Console, mark: Mark, artifact_limit: int) -> None:
+        self._service = service
+        self._console = console
+        self._mark = mark
+        self._artifact_limit = artifact_limit
+        self._encoder = msgspec.json.Encoder()
+        self._inputs = {parameter.name: parameter for parameter in service.definition.inputs}
+        self._armed = False
+        self._task: asyncio.Task[Any] | None = None
+        self.asynchronous = service.asynchronous
+
+    def interrupt(self) -> None:
+        """Stop the running call, at most once; called from the SIGINT handler.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Into the user's synchronous code, when it is running.
+        """
+        if self._task is not None:
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
+        elif self._armed:
+            self._armed = False
+            raise KeyboardInterrupt
+
+    def run(self, call: Call) -> Reply:
+        """Run one call of a synchronous function, or of code, to its end."""
+        begun = self._begin(call)
+        try:
+            self._armed = True
+            value = self._call(self._read(call))
+            self._armed = False
+            ending = self._answer(value)
+        # The function is the user's: whatever it raises, sys.exit() included, is this call's answer.
+        except BaseException as error:  # noqa: BLE001
+            self._armed = False
+            ending = _ending(error)
+        return self._end(call, begun, *ending)
+
+    async def run_async(self, call: Call) -> Reply:
+        """Run one call of an asynchronous function to its end."""
+        begun = self._begin(call)
+        assert self._service.function is not None
+        try:
+            self._task = asyncio.ensure_future(self._service.function(**self._read(call)))
+            value = await self._task
+            self._task = None
+            ending = self._answer(value)
+        except BaseException as error:  # noqa: BLE001  # the same as for a synchronous function
+            self._task = None
+            ending = _ending(error)
+        return self._end(call, begun, *ending)
+
+    def _begin(self, call: Call) -> tuple[float, dict[str, Any]]:
+        started = time.perf_counter()
+        self._mark.set(call.id)
+        self._console.begin()
+        return started, dict(self._service.namespace)
+
+    def _read(self, call: Call) -> dict[str, Any]:
+        try:
+            values = msgspec.msgpack.decode(call.body) if call.checked else self._service.reader.read(call.body)
+            return {name: to_python(value, self._inputs[name]) for name, value in values.items()}
+        except (InvalidInput, ValueError) as error:
+            raise _Rejected(str(error)) from error
+
+    def _call(self, inputs: dict[str, Any]) -> Any:
+        service = self._service
+        if service.function is not None:
+            return service.function(**inputs)
+        namespace = service.namespace
+        namespace.update(inputs)
+        # This is what the service is: code its publisher wrote, run in the kernel made for it.
+        if service.init_code is not None:
+            exec(service.init_code, namespace)  # noqa: S102
+        assert service.code is not None
+        exec(service.code, namespace)  # noqa: S102
+        return {output.name: namespace[output.name] for output in service.definition.outputs if output.name in namespace}
+
+    def _answer(self, value: Any) -> tuple[Outcome, Any]:
+        outputs = self._service.definition.outputs
+        try:
+            parts = _parts(value, outputs, by_name=self._service.function is None)
+            return Outcome.ANSWERED, {o.name: to_wire(part, o) for o, part in zip(outputs, parts, strict=True)}
+        except InvalidInput as error:
+            return Outcome.RAISED, f"the answer does not fit the service's declared outputs: {error}"
+
+    def _end(
+        self, call: Call, begun: tuple[float, dict[str, Any]], outcome: Outcome, result: Any
+    ) -> Reply:
+        started, before = begun
+        self._undo_rebinding(before)
+        changed, dirty = self._service.workdir.changes()
+        files: dict[str, str | None] = {}
+        try:
+            files = self._artifacts()
+        except ValueError as error:
+            outcome, result = Outcome.RAISED, str(error)
+        if dirty:
+            self._service.workdir.put_back()
+        answered = outcome is Outcome.ANSWERED
+        envelope = WebServiceResult(
+            success=answered,
+            error_message="" if answered else result,
+            console_output=self._console.end(),
+            changed_files=changed,
+            output_files=files,
+            output_parameters=result if answered else {},
+        )
+        body = self._encode(envelope)
+        self._mark.set(0)
+        return Reply(call.id, outcome, body, time.perf_counter() - started)
+
+    def _undo_rebinding(self, before: dict[str, Any]) -> None:
+        namespace = self._service.namespace
+        # `is` never runs code of the user's objects, as `==` would.
+        if len(namespace) != len(before) or not all(map(operator.is_, namespace.values(), before.values())):
+            namespace.clear()
+            namespace.update(before)
+
+    def _artifacts(self) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
+        for name in self._service.definition.artifacts:
+            content = self._service.workdir.read(name, self._artifact_limit)
+            found[name] = None if content is None else base64.b64encode(content).decode()
+        return found
+
+    def _encode(self, envelope: WebServiceResult) -> bytes:
+        try:
+            return self._encoder.encode(envelope)
+        except UnicodeEncodeError:  # text that is no Unicode, such as a lone surrogate, is replaced
+            return self._encoder.encode(_replaced(msgspec.to_builtins(envelope)))
+
+
+class _Rejected(Exception):
+    """The inputs do not fit; the message says how."""
+
+
+def _ending(error: BaseException) -> tuple[Outcome, str]:
+    match error:
+        case KeyboardInterrupt() | asyncio.CancelledError():
+            return Outcome.INTERRUPTED, "the call was interrupted: it ran past its deadline"
+        case _Rejected():
+            return Outcome.REJECTED, str(error)
+        case _:
+            return Outcome.RAISED, user_traceback(error)
+
+
+def _parts(value: Any, outputs: tuple[Parameter, ...], *, by_name: bool) -> list[Any]:
+    """Split what a function returned, or code left behind, among the declared outputs."""
+    if not outputs:
+        return []
+    names = [output.name for output in outputs]
+    if len(outputs) == 1 and not by_name:
+        return [value]
+    if isinstance(value, Mapping):
+        missing = [name for name in names if name not in value]
+        if missing:
+            raise InvalidInput(f"there is no value for {missing[0]!r}")
+        return [value[name] for name in names]
+    if isinstance(value, tuple | list) and len(value) == len(outputs):
+        return list(value)
+    got = f"{len(value)} values" if isinstance(value, tuple | list) else type(value).__name__
+    raise InvalidInput(
+        f"{len(outputs)} outputs are declared ({', '.join(names)}): return a tuple of that many values, "
+        f"or a dict by name; the function returned {got}"
+    )
+
+
+def _replaced(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_replaced(key): _replaced(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_replaced(part) for part in value]
+    return value

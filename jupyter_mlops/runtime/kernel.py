@@ -1,0 +1,75 @@
+"""A scoring kernel: an ipykernel whose event loop also serves the scoring channel.
+
+Started by the server as `python -c ... -f CONNECTION_FILE`, with the channel's address and this kernel's
+key in the environment. Shell messages are served between calls, so a console can attach to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+
+from jupyter_mlops.runtime.channel import Channel
+
+CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
+_PR_SET_PDEATHSIG = 1
+
+
+class ScoringKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel ships no types
+    """An IPython kernel that connects to the server's scoring channel when its loop runs."""
+
+    def start(self) -> None:
+        """Start serving shell messages, and connect to the server."""
+        super().start()
+        address, _, key = os.environ.pop(CHANNEL_VARIABLE).rpartition(" ")
+        self._connecting = asyncio.get_event_loop_policy().get_event_loop().create_task(connect(address, key))
+
+    def do_shutdown(self, restart: bool) -> dict[str, Any]:  # noqa: FBT001
+        """Refuse to end for an attached console: the pool owns this kernel's life."""
+        return {"status": "ok", "restart": restart}
+
+
+async def connect(address: str, key: str) -> None:
+    """Connect to the server and greet it.
+
+    Parameters
+    ----------
+    address:
+        `unix:PATH` or `tcp:HOST:PORT`.
+    key:
+        What tells the server which kernel this is.
+    """
+    loop = asyncio.get_running_loop()
+    kind, _, place = address.partition(":")
+    if kind == "unix":
+        await loop.create_unix_connection(lambda: Channel(key), place)
+    else:
+        host, _, port = place.rpartition(":")
+        await loop.create_connection(lambda: Channel(key), host, int(port))
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the server dies, even while C code holds the interpreter.
+
+    ipykernel's own parent poller does the same elsewhere, within a second, when Python code can run.
+    """
+    if sys.platform == "linux":
+        parent = int(os.environ.get("JPY_PARENT_PID", "0"))
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent and os.getppid() != parent:  # it died before the request took hold
+            os._exit(1)
+
+
+def main() -> None:
+    """Run the kernel until the server goes away."""
+    die_with_parent()
+    app = IPKernelApp.instance(kernel_class=ScoringKernel)
+    app.initialize()
+    app.start()

@@ -1,0 +1,126 @@
+"""The kernel's working directory: what a call wrote is collected, and then put back as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+_OLD = (1, 1)
+"""Access and modification time of files that no call has touched: a later write cannot look like this one."""
+
+
+class WorkDir:
+    """One working directory per kernel, holding the snapshot's files.
+
+    Parameters
+    ----------
+    root:
+        The directory; it is the process's current directory.
+    files:
+        Relative path to the path of its content, of the snapshot's files.
+    """
+
+    def __init__(self, root: Path, files: dict[str, str]) -> None:
+        self._root = root
+        self._text = str(root)
+        self._origins = files
+        self._settled: dict[str, tuple[int, int, int]] = {}
+        for path in files:
+            self._restore(path)
+
+    def settle(self) -> None:
+        """Take the directory as it is now (after `init`) for what every call finds."""
+        self._keep_what_init_wrote()
+        self._settled = self._scan()
+
+    def changes(self) -> tuple[tuple[str, ...], bool]:
+        """What the call did: paths that are new or different, sorted, and whether anything must be put back."""
+        if os.getcwd() != self._text:  # noqa: PTH109  # called after every execution: no Path is made
+            os.chdir(self._text)
+        now = self._scan()
+        if now == self._settled:
+            return (), False
+        return tuple(sorted(path for path, state in now.items() if self._settled.get(path) != state)), True
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """Content of a regular file in the directory itself, or None when there is none.
+
+        Parameters
+        ----------
+        name:
+            A plain file name.
+        limit:
+            Largest size in bytes.
+
+        Raises
+        ------
+        ValueError
+            When the file is larger.
+        """
+        try:
+            # A link, a pipe or a device that the call planted is no artifact, and must not block us.
+            descriptor = os.open(self._root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+                return None
+            if state.st_size > limit:
+                raise ValueError(f"artifact {name!r} has {state.st_size} bytes; at most {limit} are returned")
+            return file.read(limit)
+
+    def put_back(self) -> None:
+        """Make the directory what it was before the call."""
+        now = self._scan(directories=True)
+        for path in sorted(now.keys() - self._settled.keys(), reverse=True):
+            self._remove(path)
+        for path, state in self._settled.items():
+            if now.get(path) != state:
+                self._restore(path)
+        self._settled = self._scan()
+
+    def _scan(self, *, directories: bool = False) -> dict[str, tuple[int, int, int]]:
+        found: dict[str, tuple[int, int, int]] = {}
+        folders = [""]
+        while folders:
+            prefix = folders.pop()
+            with os.scandir(self._text + "/" + prefix) as entries:
+                for entry in entries:
+                    path = prefix + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(path + "/")
+                        if directories and not any(known.startswith(path + "/") for known in self._settled):
+                            found[path] = (0, 0, 0)
+                        continue
+                    state = entry.stat(follow_symlinks=False)
+                    found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
+        return found
+
+    def _keep_what_init_wrote(self) -> None:
+        """Copy aside the files that `init` made, so that they too can be put back."""
+        known: Iterable[str] = self._origins
+        for path in sorted(self._scan().keys() - set(known)):
+            origin = self._root.parent / "init-files" / path
+            origin.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._root / path, origin, follow_symlinks=False)
+            self._origins[path] = str(origin)
+            os.utime(self._root / path, _OLD, follow_symlinks=False)
+
+    def _restore(self, path: str) -> None:
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_symlink() or target.exists():
+            self._remove(path)
+        shutil.copyfile(self._origins[path], target, follow_symlinks=False)
+        os.utime(target, _OLD, follow_symlinks=False)
+
+    def _remove(self, path: str) -> None:
+        target = self._root / path
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target, ignore_errors=True)
+        else:
+            target.unlink(missing_ok=True)
