@@ -50,8 +50,10 @@ class MLOpsError(Exception):
         return self.message
 
 
-class InvalidRequest(MLOpsError):
+class InvalidRequest(MLOpsError, ValueError):
     """The request is malformed, or breaks a stated rule."""
+
+    # A ValueError too, because that is what azureml.deploy raised and what its users catch.
 
 
 class InvalidInput(InvalidRequest):
