@@ -1,0 +1,1 @@
+"""The server: handlers speak HTTP, managers know the rules, stores keep, kernels score."""

@@ -1,0 +1,177 @@
+"""One scoring kernel's life: starting, ready, and gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import mmap
+import os
+import secrets
+import signal
+import struct
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from jupyter_mlops.errors import PublishRefused
+from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Load, Loaded, Reply
+from jupyter_mlops.server.kernels.channel import Connection, Listener
+from jupyter_mlops.server.kernels.launcher import Launched, Launcher
+
+log = logging.getLogger(__name__)
+
+_ID = struct.Struct("<Q")
+
+
+class Kernel:
+    """A process that scores one revision.
+
+    Made by `start`; afterwards `send` hands it calls, `on_reply` gets the answers, and `on_gone` is called
+    once when the process has ended, expected or not.
+    """
+
+    def __init__(self, launcher: Launcher, launched: Launched, connection: Connection) -> None:
+        self._launcher = launcher
+        self._launched = launched
+        self._connection = connection
+        self._ending: asyncio.Task[None] | None = None
+        with launched.mark.open("r+b") as file:
+            self._page = mmap.mmap(file.fileno(), MARK_BYTES)
+        self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
+        self.pid = launched.pid
+        self.started = time.monotonic()
+        self.sent: dict[int, Call] = {}
+        """Calls that were sent and not answered, oldest first."""
+        self.on_reply: Callable[[Kernel, Reply], None] | None = None
+        self.on_gone: Callable[[Kernel], None] | None = None
+        connection.on_message = self._receive
+        connection.on_lost = self._lost
+
+    @classmethod
+    async def start(
+        cls, launcher: Launcher, listener: Listener, interpreter: str, load: Load, timeout: float
+    ) -> Kernel:
+        """Start a process, load the revision in it, and return when it can be called.
+
+        Parameters
+        ----------
+        launcher, listener:
+            What starts processes, and what they connect to.
+        interpreter:
+            Path of the Python that scores.
+        load:
+            The revision; its `mark` is filled in here.
+        timeout:
+            Seconds for the process to greet and load.
+
+        Raises
+        ------
+        PublishRefused
+            When the process ends or runs out of time before it greets, or when the revision does not load.
+        """
+        key = secrets.token_urlsafe(24)
+        greeted = listener.expect(key)
+        try:
+            launched = await launcher.launch(interpreter, f"{listener.address} {key}")
+        except OSError as error:
+            greeted.cancel()
+            raise PublishRefused(f"the interpreter {interpreter} does not start: {error.strerror}") from error
+        kernel: Kernel | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                _, connection = await _first(greeted, launcher, launched, interpreter)
+                kernel = cls(launcher, launched, connection)
+                connection.send(msgspec.structs.replace(load, mark=str(launched.mark)))
+                loaded = await kernel._loaded
+            if loaded.error:
+                raise PublishRefused(loaded.error)
+        except TimeoutError:
+            await _abandon(kernel, launcher, launched)
+            raise PublishRefused(f"the service did not load within {timeout:.0f} s") from None
+        except BaseException:
+            greeted.cancel()
+            await _abandon(kernel, launcher, launched)
+            raise
+        return kernel
+
+    def send(self, call: Call) -> None:
+        """Send a call; its answer comes to `on_reply`."""
+        self.sent[call.id] = call
+        self._connection.send(call)
+
+    def cancel(self, call: int) -> None:
+        """Withdraw a call that has not begun."""
+        if self.sent.pop(call, None) is not None:
+            self._connection.send(Cancel(call))
+
+    def running(self) -> int:
+        """Id of the call that runs now, 0 for none."""
+        (call,) = _ID.unpack_from(self._page, 0)
+        return int(call)
+
+    def interrupt(self, call: int) -> bool:
+        """Interrupt the process if it runs this very call; say whether it did."""
+        if self.running() != call:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGINT)
+        return True
+
+    def kill(self) -> None:
+        """End the process now; `on_gone` follows."""
+        self._connection.close()
+        self._end()
+
+    async def gone(self) -> None:
+        """Wait until the process has ended; the caller has killed it or seen it die."""
+        self._end()
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+
+    def log_tail(self) -> str:
+        """The last lines of its standard error."""
+        return self._launched.log_tail()
+
+    def _receive(self, message: Loaded | Reply) -> None:
+        if isinstance(message, Loaded):
+            if not self._loaded.done():
+                self._loaded.set_result(message)
+        elif self.sent.pop(message.id, None) is not None and self.on_reply is not None:
+            self.on_reply(self, message)
+
+    def _lost(self) -> None:
+        if not self._loaded.done():
+            tail = self.log_tail()
+            self._loaded.set_exception(
+                PublishRefused("the kernel ended while the service loaded" + (f"; its last words:\n{tail}" if tail else ""))
+            )
+        self._end()
+
+    def _end(self) -> None:
+        if self._ending is None:
+            if self.on_gone is not None:
+                self.on_gone(self)
+            self._ending = asyncio.get_running_loop().create_task(self._launcher.end(self._launched))
+
+
+async def _first(
+    greeted: asyncio.Future[tuple[object, Connection]], launcher: Launcher, launched: Launched, interpreter: str
+) -> tuple[object, Connection]:
+    """Wait for the greeting, but no longer than the process lives."""
+    while not greeted.done():
+        await asyncio.wait([greeted], timeout=0.2)
+        if not greeted.done() and await launcher.exited(launched):
+            raise PublishRefused(
+                f"the interpreter {interpreter} ended before its kernel could greet; its last words:\n{launched.log_tail()}"
+            )
+    return greeted.result()
+
+
+async def _abandon(kernel: Kernel | None, launcher: Launcher, launched: Launched) -> None:
+    if kernel is None:
+        await launcher.end(launched)
+    else:
+        kernel.kill()
+        await kernel.gone()

@@ -1,0 +1,1 @@
+"""What is kept: SQL tables and their migrations, blobs on disk. The only place that knows SQL."""

@@ -1,0 +1,1 @@
+"""Numbered steps, forward only: `versions/NNNN_what.py`."""

@@ -1,0 +1,140 @@
+"""Versions and their revisions in SQL."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from jupyter_mlops.errors import Conflict
+from jupyter_mlops.schema.services import Revision
+from jupyter_mlops.server.stores.database import Database, count_change
+from jupyter_mlops.server.stores.tables import blob_references, revisions, versions
+
+
+class ServiceStore:
+    """Keeps revisions, and which one each version points at.
+
+    Parameters
+    ----------
+    database:
+        Where they are kept.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def current(self) -> list[Revision]:
+        """The revision of every version, in order of publication."""
+        query = (
+            select(revisions.c.body)
+            .join(versions, versions.c.revision == revisions.c.id)
+            .order_by(versions.c.ordinal)
+        )
+
+        def work(connection: Connection) -> list[Revision]:
+            return [msgspec.json.decode(body, type=Revision) for body in connection.scalars(query)]
+
+        return await self._database.run(work)
+
+    async def publish(self, revision: Revision) -> None:
+        """Add a version with its first revision.
+
+        Raises
+        ------
+        Conflict
+            When the version exists.
+        """
+
+        def work(connection: Connection) -> None:
+            taken = select(versions.c.ordinal).where(*_is(revision.name, revision.version))
+            if connection.scalar(taken) is not None:
+                raise Conflict(f"service {revision.name} version {revision.version} exists already")
+            _add(connection, revision)
+            connection.execute(
+                insert(versions).values(name=revision.name, version=revision.version, revision=revision.id)
+            )
+            count_change(connection)
+
+        await self._database.run(work)
+
+    async def revise(self, revision: Revision, replaces: str) -> None:
+        """Add a revision and point its version at it.
+
+        Parameters
+        ----------
+        revision:
+            The new one.
+        replaces:
+            Id of the revision that the version is expected to point at.
+
+        Raises
+        ------
+        Conflict
+            When the version points elsewhere by now, or is gone.
+        """
+
+        def work(connection: Connection) -> None:
+            _add(connection, revision)
+            moved = connection.execute(
+                update(versions)
+                .where(*_is(revision.name, revision.version), versions.c.revision == replaces)
+                .values(revision=revision.id)
+            )
+            if moved.rowcount != 1:
+                raise Conflict(
+                    f"service {revision.name} version {revision.version} was changed by somebody else meanwhile"
+                )
+            count_change(connection)
+
+        await self._database.run(work)
+
+    async def last_number(self, name: str, version: str) -> int:
+        """Number of the newest revision of a version, 0 when there is none."""
+        query = select(func.max(revisions.c.number)).where(
+            revisions.c.name == name, revisions.c.version == version
+        )
+        return await self._database.run(lambda connection: int(connection.scalar(query) or 0))
+
+    async def delete(self, name: str, version: str) -> None:
+        """Remove a version with all its revisions and their references to blobs."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(versions).where(*_is(name, version)))
+            connection.execute(
+                delete(revisions).where(revisions.c.name == name, revisions.c.version == version)
+            )
+            count_change(connection)
+
+        await self._database.run(work)
+
+    async def owned_blobs(self, owner: str) -> set[str]:
+        """Digests of the blobs that this user's own services hold."""
+        query = select(blob_references.c.digest).where(blob_references.c.owner == owner).distinct()
+        return await self._database.run(lambda connection: set(connection.scalars(query)))
+
+    async def referenced_blobs(self) -> set[str]:
+        """Digests of the blobs that any service holds."""
+        query = select(blob_references.c.digest).distinct()
+        return await self._database.run(lambda connection: set(connection.scalars(query)))
+
+
+def _is(name: str, version: str) -> tuple[object, ...]:
+    return versions.c.name == name, versions.c.version == version
+
+
+def _add(connection: Connection, revision: Revision) -> None:
+    connection.execute(
+        insert(revisions).values(
+            id=revision.id,
+            name=revision.name,
+            version=revision.version,
+            number=revision.number,
+            body=msgspec.json.encode(revision),
+        )
+    )
+    if revision.manifest is not None:
+        rows = [
+            {"digest": digest, "revision": revision.id, "owner": revision.published_by}
+            for digest in revision.manifest.blobs()
+        ]
+        connection.execute(insert(blob_references), rows)

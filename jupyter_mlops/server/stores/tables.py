@@ -1,0 +1,87 @@
+"""The tables, nothing else; `migrations/` makes them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+HEAD = "0001"
+"""The newest migration; a test compares it with the files."""
+
+metadata = MetaData()
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("password_hash", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("created", String, nullable=False),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("ends", Float, nullable=False),  # seconds since 1970 after which no refresh helps
+    Column("revoked", Boolean, nullable=False, default=False),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("digest", String, primary_key=True),  # SHA-256: the token itself is never stored
+    Column("login", ForeignKey("logins.id", ondelete="CASCADE"), nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("used", Boolean, nullable=False, default=False),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # schema.services.Revision as JSON
+    UniqueConstraint("name", "version", "number"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("ordinal", Integer, primary_key=True, autoincrement=True),  # order of publication
+    Column("name", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("revision", ForeignKey("revisions.id"), nullable=False),
+    UniqueConstraint("name", "version"),
+    sqlite_autoincrement=True,
+)
+
+blob_references = Table(
+    "blob_references",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("revision", ForeignKey("revisions.id", ondelete="CASCADE"), primary_key=True),
+    Column("owner", String, nullable=False),
+    Index("blob_references_by_owner", "owner", "digest"),
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", Integer, nullable=False),
+)
