@@ -1,0 +1,5 @@
+"""Capture: objects of a live Python become a snapshot that another Python can load. Needs no IPython."""
+
+from jupyter_mlops.client.capture.snapshot import Capture, capture
+
+__all__ = ["Capture", "capture"]

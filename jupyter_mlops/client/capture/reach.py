@@ -1,0 +1,76 @@
+"""What a piece of code reaches by name: the globals it reads and writes, the modules it imports."""
+
+from __future__ import annotations
+
+import dis
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import CodeType
+from typing import Any
+
+_OUTPUT_CACHE = re.compile(r"_{1,3}|_\d+|_i{0,3}\d*|_[ido]h")
+_SHELL_NAMES = frozenset({"In", "Out", "get_ipython"})
+_SHELL_FUNCTIONS = frozenset({"exit", "quit", "open", "display"})
+
+
+@dataclass
+class Uses:
+    """Names of globals and modules, in the order in which the code has them."""
+
+    reads: dict[str, None] = field(default_factory=dict)
+    writes: dict[str, None] = field(default_factory=dict)
+    imports: dict[str, None] = field(default_factory=dict)
+
+
+def uses(code: CodeType) -> Uses:
+    """Find what code and the code nested in it reads, writes and imports.
+
+    Parameters
+    ----------
+    code:
+        A function's code object.
+    """
+    found = Uses()
+    for part in nested(code):
+        # A class body has no fast locals: it looks its names up by LOAD_NAME, which reaches globals too.
+        stored = {i.argval for i in dis.get_instructions(part) if i.opname == "STORE_NAME"}
+        for instruction in dis.get_instructions(part):
+            match instruction.opname:
+                case "LOAD_GLOBAL":
+                    found.reads[instruction.argval] = None
+                case "LOAD_NAME" | "LOAD_CLASSDEREF" if instruction.argval not in stored:
+                    found.reads[instruction.argval] = None
+                case "STORE_GLOBAL" | "DELETE_GLOBAL":
+                    found.writes[instruction.argval] = None
+                case "IMPORT_NAME":
+                    found.imports[instruction.argval.partition(".")[0]] = None
+                case _:
+                    pass
+    return found
+
+
+def nested(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code object and those of the functions and classes inside it."""
+    yield code
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            yield from nested(const)
+
+
+def belongs_to_shell(name: str, namespace: Mapping[str, Any]) -> bool:
+    """Whether a global is the interpreter's or IPython's own, which every kernel has or none should.
+
+    Parameters
+    ----------
+    name:
+        The global's name.
+    namespace:
+        Where it lives.
+    """
+    if name in _SHELL_NAMES or _OUTPUT_CACHE.fullmatch(name):
+        return True
+    if name.startswith("__") and name.endswith("__"):
+        return True
+    home = str(getattr(namespace.get(name), "__module__", ""))
+    return name in _SHELL_FUNCTIONS and home.partition(".")[0] in {"IPython", "ipykernel", "_sitebuiltins"}
