@@ -1,0 +1,180 @@
+/**
+ * The documentation page: choose a service, read what it takes and gives, try it out.
+ *
+ * Every address is relative to the page, so that it works at the root of a server and below a prefix
+ * alike. Behind Jupyter nobody signs in here: Jupyter knows the user already.
+ */
+'use strict';
+
+(() => {
+  const TOKEN = 'jupyter-mlops-token';
+  const base = new URL('.', window.location.href);
+  const element = id => document.getElementById(id);
+  const signIn = element('sign-in');
+  const select = element('service');
+
+  /** An address below the page; every part is one segment, whatever it contains. */
+  const address = (...parts) => new URL(parts.map(encodeURIComponent).join('/'), base);
+
+  /** What goes with every request to this server, and to no other. */
+  function credentials() {
+    const headers = {};
+    const token = window.sessionStorage.getItem(TOKEN);
+    if (token) {
+      headers.Authorization = `Bearer ${token}`;
+    }
+    const xsrf = document.cookie.match(/(?:^|;\s*)_xsrf=([^;]*)/);
+    if (xsrf) {
+      headers['X-XSRFToken'] = decodeURIComponent(xsrf[1]);
+    }
+    return headers;
+  }
+
+  /** Ask for JSON; a refusal becomes an error with its status and the server's own message. */
+  async function ask(url, options = {}) {
+    const headers = { Accept: 'application/json', ...credentials(), ...options.headers };
+    const response = await fetch(url, { ...options, headers });
+    const body = await response.json().catch(() => null);
+    if (!response.ok || body === null) {
+      const error = new Error((body && body.message) || `${response.status} ${response.statusText}`);
+      error.status = response.status;
+      throw error;
+    }
+    return body;
+  }
+
+  function say(text) {
+    element('notice').textContent = text;
+    element('notice').hidden = text === '';
+  }
+
+  function show({ form = false, services = false }) {
+    signIn.hidden = !form;
+    element('pick').hidden = !services;
+    element('swagger').hidden = !services;
+    element('sign-out').hidden = !services || !window.sessionStorage.getItem(TOKEN);
+  }
+
+  /** What to do about an error, depending on who refused. */
+  function failed(error) {
+    if (error.status === 401) {
+      const expired = window.sessionStorage.getItem(TOKEN) !== null;
+      window.sessionStorage.removeItem(TOKEN);
+      show({ form: true });
+      say(expired ? error.message : '');
+      return;
+    }
+    show({});
+    say(error.status === 403 ? `${error.message}\nLog in to Jupyter, then load this page again.` : error.message);
+  }
+
+  /** The version that the address asks for, else the latest of the name, else the first service. */
+  function wanted(services) {
+    const query = new URLSearchParams(window.location.search || window.location.hash.slice(1));
+    const named = services.filter(each => each.name === query.get('service'));
+    return named.find(each => each.version === query.get('version')) || named.at(-1) || services.at(-1);
+  }
+
+  function fill(services) {
+    const groups = new Map();
+    for (const service of services) {
+      groups.set(service.name, [service, ...(groups.get(service.name) || [])]);
+    }
+    select.replaceChildren();
+    for (const [name, versions] of [...groups].sort(([a], [b]) => a.localeCompare(b))) {
+      const group = document.createElement('optgroup');
+      group.label = name;
+      for (const service of versions) {
+        const option = new Option(`${name} ${service.version}`, JSON.stringify([name, service.version]));
+        group.append(option);
+      }
+      select.append(group);
+    }
+  }
+
+  async function load() {
+    const services = await ask(address('services'));
+    if (services.length === 0) {
+      show({});
+      say('No services yet. Put %%publish on top of a notebook cell that defines a function.');
+      return;
+    }
+    fill(services);
+    const { name, version } = wanted(services);
+    select.value = JSON.stringify([name, version]);
+    await describe(name, version);
+  }
+
+  /** Show one version: its Swagger document, with addresses below this page. */
+  async function describe(name, version) {
+    const spec = await ask(address('api', name, version, 'swagger.json'));
+    spec.host = window.location.host;
+    spec.schemes = [window.location.protocol.replace(':', '')];
+    spec.basePath = base.pathname.replace(/\/$/, '') + (spec.basePath || '').replace(/\/$/, '') || '/';
+    document.title = `${name} ${version}`;
+    const query = new URLSearchParams({ service: name, version });
+    window.history.replaceState(null, '', `?${query}`);
+    say('');
+    show({ services: true });
+    window.ui = window.SwaggerUIBundle({
+      spec,
+      domNode: element('swagger'),
+      defaultModelsExpandDepth: 0,
+      deepLinking: false,
+      docExpansion: 'list',
+      queryConfigEnabled: false,
+      tryItOutEnabled: true,
+      validatorUrl: null,
+      requestInterceptor: request => {
+        const url = new URL(request.url, window.location.href);
+        if (url.origin === base.origin && url.pathname.startsWith(base.pathname)) {
+          request.headers = { ...credentials(), ...request.headers };
+        }
+        return request;
+      }
+    });
+  }
+
+  async function token() {
+    const pasted = element('token').value.trim();
+    if (pasted !== '') {
+      return pasted.replace(/^Bearer\s+/i, '');
+    }
+    const answer = await ask(address('login'), {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ username: element('user').value, password: element('password').value })
+    });
+    return answer.access_token;
+  }
+
+  signIn.addEventListener('submit', event => {
+    event.preventDefault();
+    say('');
+    token()
+      .then(found => {
+        window.sessionStorage.setItem(TOKEN, found);
+        element('password').value = '';
+        element('token').value = '';
+        return load();
+      })
+      .catch(error => {
+        failed(error);
+        if (error.status === 401) {
+          say(error.message);
+        }
+      });
+  });
+
+  element('sign-out').addEventListener('click', () => {
+    window.sessionStorage.removeItem(TOKEN);
+    window.location.reload();
+  });
+
+  select.addEventListener('change', () => {
+    const [name, version] = JSON.parse(select.value);
+    describe(name, version).catch(failed);
+  });
+
+  load().catch(failed);
+})();
