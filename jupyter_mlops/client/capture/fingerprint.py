@@ -30,7 +30,7 @@ import cloudpickle
 from blake3 import blake3
 
 from jupyter_mlops.client.capture.pickler import is_importable
-from jupyter_mlops.client.capture.reach import uses
+from jupyter_mlops.client.capture.reach import real_globals, uses
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _CLASS_NOISE = frozenset(
@@ -58,7 +58,7 @@ class Fingerprinter:
     """
 
     def __init__(self, namespace: dict[str, Any]) -> None:
-        self._namespace = namespace
+        self._globals = real_globals(namespace)
         self._done: dict[int, bytes] = {}
         self._open: dict[int, int] = {}
         self._keep: list[Any] = []
@@ -149,11 +149,11 @@ class Fingerprinter:
         )
 
     def _function(self, obj: FunctionType) -> bytes:
-        if obj.__globals__ is not self._namespace and is_importable(str(obj.__module__)) and _named(obj):
+        if obj.__globals__ is not self._globals and is_importable(str(obj.__module__)) and _named(obj):
             return _hash(b"named", f"{obj.__module__}.{obj.__qualname__}".encode())
         parts: list[Any] = [obj.__code__, obj.__defaults__, obj.__kwdefaults__, obj.__annotations__]
         parts += [obj.__closure__, _attributes(obj.__dict__)]
-        if obj.__globals__ is not self._namespace:
+        if obj.__globals__ is not self._globals:
             found = uses(obj.__code__).reads
             parts.append({name: obj.__globals__[name] for name in found if name in obj.__globals__})
         return self._all(b"function", parts)

@@ -17,7 +17,7 @@ import cloudpickle
 from cloudpickle import cloudpickle as internals
 
 from jupyter_mlops.client.capture.labels import Labels
-from jupyter_mlops.client.capture.reach import Uses, belongs_to_shell, uses
+from jupyter_mlops.client.capture.reach import Uses, belongs_to_shell, real_globals, uses
 from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
 
 MAIN_REFERENCE = ("main",)
@@ -61,13 +61,14 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
     ) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)
         self._namespace = namespace
+        self._globals = real_globals(namespace)
         self._labels = labels
         self._stop = stop
         self._dropped = dropped
         self._main = _Main()
         self._root: Any = None
         # Functions of the namespace get the marker for their globals, and with it the kernel's `__main__`.
-        self.globals_ref[id(namespace)] = self._main
+        self.globals_ref[id(self._globals)] = self._main
         self.uses = Uses()
         self.modules: dict[str, None] = {}
 
@@ -78,7 +79,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def persistent_id(self, obj: Any) -> Any:
         """Name the namespace, and in a measuring pass the other captured names, instead of writing them."""
-        if obj is self._main or obj is self._namespace:
+        if obj is self._main or obj is self._globals:
             return MAIN_REFERENCE
         if self._stop is not None and obj is not self._root:
             name = self._stop.get(id(obj))
@@ -92,7 +93,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is CodeType:
             return internals._code_reduce(obj.replace(co_filename=self._labels.label(obj.co_filename)))  # noqa: SLF001
         if kind is FunctionType:
-            if obj.__globals__ is self._namespace:
+            if obj.__globals__ is self._globals:
                 return self._dynamic_function_reduce(obj)
         elif issubclass(kind, type):
             if obj.__module__ == self._namespace.get("__name__") and not is_importable(obj.__module__):
@@ -113,7 +114,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         reduced = super()._dynamic_function_reduce(func)
         found = uses(func.__code__)
         self.modules |= found.imports
-        if func.__globals__ is not self._namespace:
+        if func.__globals__ is not self._globals:
             return reduced
         self.uses.reads |= found.reads
         self.uses.writes |= found.writes
@@ -130,7 +131,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _function_getnewargs(self, func: FunctionType) -> Any:
         arguments = super()._function_getnewargs(func)
-        if func.__globals__ is not self._namespace:
+        if func.__globals__ is not self._globals:
             self.globals_ref[id(func.__globals__)].pop("__file__", None)  # a path of this machine
         return arguments
 

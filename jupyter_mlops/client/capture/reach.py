@@ -14,6 +14,27 @@ _SHELL_NAMES = frozenset({"In", "Out", "get_ipython"})
 _SHELL_FUNCTIONS = frozenset({"exit", "quit", "open", "display"})
 
 
+class Overlay(dict[str, Any]):
+    """Globals with some names added or replaced, standing for the globals they were made from.
+
+    Parameters
+    ----------
+    base:
+        The globals that the functions really have; they are not changed.
+    extra:
+        What is added to them, or replaces them.
+    """
+
+    def __init__(self, base: dict[str, Any], extra: Mapping[str, Any]) -> None:
+        super().__init__({**base, **extra})
+        self.base = base
+
+
+def real_globals(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The dict that functions of a namespace have as their globals."""
+    return namespace.base if isinstance(namespace, Overlay) else namespace
+
+
 @dataclass
 class Uses:
     """Names of globals and modules, in the order in which the code has them."""

@@ -1,0 +1,102 @@
+"""Which server to talk to, and with which token."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from jupyter_mlops.client.transport import Address, Transport
+from jupyter_mlops.discovery import (
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    data_dir,
+    find_or_start,
+    running_server,
+)
+from jupyter_mlops.errors import InvalidRequest
+from jupyter_mlops.schema.access import LoginRequest, TokenResponse
+
+Auth = tuple[str, str] | str | None
+
+
+def connect(host: str | None = None, auth: Auth = None, *, announce: bool = True) -> Transport:
+    """Connect to a server: the address given, else `JUPYTER_MLOPS_URL`, else this account's, which is started if need be.
+
+    Parameters
+    ----------
+    host:
+        The server's URL.
+    auth:
+        `(user, password)` to log in with, or a token. Without it the token is `JUPYTER_MLOPS_TOKEN`, or
+        the local one when the server is this account's.
+    announce:
+        Say so when a server was started.
+
+    Raises
+    ------
+    InvalidRequest
+        For an address or credentials in a form that is none.
+    NotAuthenticated
+        When user or password are wrong.
+    ServerUnreachable
+        When nothing answers, or no server could be started.
+    """
+    url = host or os.environ.get(URL_VARIABLE)
+    if not url:
+        return _local(auth, announce=announce)
+    return _explicit(normal_url(url), auth)
+
+
+def normal_url(host: str) -> str:
+    """Bring an address into the form `scheme://host[:port][/path]`; `http` when it has no scheme."""
+    url = host.strip().rstrip("/")
+    if "://" not in url:
+        url = f"http://{url}"
+    if not url.startswith(("http://", "https://")):
+        raise InvalidRequest(f"{host!r} is no address of a server; write http://HOST:PORT")
+    return url
+
+
+def _local(auth: Auth, *, announce: bool) -> Transport:
+    directory = data_dir()
+
+    def find() -> Address:
+        found, _ = find_or_start(directory, announce=announce)
+        return Address(url=found.url, token=found.token)
+
+    if auth is not None:
+        return _with_auth(find().url, auth)
+    return Transport(find(), renew=find)
+
+
+def _explicit(url: str, auth: Auth) -> Transport:
+    if auth is not None:
+        return _with_auth(url, auth)
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if not token:
+        local = running_server(data_dir())
+        token = local.token if local is not None and local.url == url else ""
+    return Transport(Address(url=url, token=token))
+
+
+def _with_auth(url: str, auth: Auth) -> Transport:
+    match auth:
+        case str() as token:
+            return Transport(Address(url=url, token=token))
+        case (str() as user, str() as password):
+            renew = _login(url, user, password)
+            return Transport(renew(), renew=renew)
+        case _:
+            raise InvalidRequest("auth is (user, password), or a token as a string")
+
+
+def _login(url: str, user: str, password: str) -> Callable[[], Address]:
+    bare = Transport(Address(url=url))
+
+    def log_in() -> Address:
+        answer = bare.request("POST", "/login", LoginRequest(username=user, password=password))
+        return Address(url=url, token=msgspec.json.decode(answer, type=TokenResponse).access_token)
+
+    return log_in

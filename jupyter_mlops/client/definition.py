@@ -1,0 +1,274 @@
+"""The fluent builder of `azureml.deploy`: what to publish, step by step."""
+
+from __future__ import annotations
+
+import inspect
+import linecache
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+from jupyter_mlops.client.capture import Capture, Overlay, capture
+from jupyter_mlops.client.capture.pickler import is_importable
+from jupyter_mlops.client.declare import from_type
+from jupyter_mlops.client.publish import Target, publish, request_for
+from jupyter_mlops.client.service import Service
+from jupyter_mlops.client.signature import Signature, describe
+from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.errors import CaptureError, InvalidRequest
+from jupyter_mlops.schema.services import PublishRequest
+
+
+class ServiceDefinition:
+    """Collects what a service is made of; `deploy()` publishes it.
+
+    Parameters
+    ----------
+    name:
+        The service's name.
+    transport:
+        The way to the server.
+    """
+
+    def __init__(self, name: str, transport: Transport) -> None:
+        self._name = name
+        self._transport = transport
+        self._version: str | None = None
+        self._description: str | None = None
+        self._alias: str | None = None
+        self._function: Callable[..., Any] | None = None
+        self._init: Callable[[], Any] | str | None = None
+        self._code: str | None = None
+        self._inputs: dict[str, Any] | None = None
+        self._outputs: dict[str, Any] | None = None
+        self._objects: dict[str, Any] = {}
+        self._artifacts: list[str] | None = None
+
+    def version(self, version: str) -> Self:
+        """Set the version; without one the next whole number is taken."""
+        self._version = version
+        return self
+
+    def description(self, description: str) -> Self:
+        """Set the description."""
+        self._description = description
+        return self
+
+    def alias(self, alias: str) -> Self:
+        """Name the consume function; otherwise it has the published function's name."""
+        self._alias = alias
+        return self
+
+    def code_fn(self, code: Callable[..., Any], init: Callable[[], Any] | None = None) -> Self:
+        """Publish a function, with what it reaches.
+
+        Parameters
+        ----------
+        code:
+            The function that a call runs.
+        init:
+            A function that runs once in each scoring kernel, before any call.
+        """
+        if not callable(code):
+            raise InvalidRequest(f"code_fn takes a function, not {type(code).__name__}; code_str takes text")
+        self._function, self._init, self._code = code, init, None
+        return self
+
+    def code_str(self, code: str, init: str | None = None) -> Self:
+        """Publish code that leaves the outputs in variables of their names.
+
+        Parameters
+        ----------
+        code:
+            Python text; inputs, models and objects are its variables.
+        init:
+            Python text that runs once in each scoring kernel, before any call.
+        """
+        self._code, self._init, self._function = code, init, None
+        return self
+
+    def inputs(self, **types: Any) -> Self:
+        """Declare the inputs: name to class or text, such as `hp=float` or `x="DataFrame"`."""
+        self._inputs = types
+        return self
+
+    def outputs(self, **types: Any) -> Self:
+        """Declare the outputs."""
+        self._outputs = types
+        return self
+
+    def models(self, **objects: Any) -> Self:
+        """Give objects along, under the names by which the code knows them."""
+        self._objects.update(objects)
+        return self
+
+    def objects(self, **objects: Any) -> Self:
+        """Give objects along, under the names by which the code knows them."""
+        self._objects.update(objects)
+        return self
+
+    def artifacts(self, names: Iterable[str]) -> Self:
+        """Declare the files that a call writes and its caller gets."""
+        self._artifacts = [names] if isinstance(names, str) else list(names)
+        return self
+
+    def artifact(self, name: str) -> Self:
+        """Declare one more file that a call writes."""
+        self._artifacts = [*(self._artifacts or []), name]
+        return self
+
+    def deploy(self) -> Service:
+        """Publish, and return the service.
+
+        Raises
+        ------
+        Conflict
+            When the version exists with other content; the message says what differs.
+        """
+        if self._function is None and self._code is None:
+            raise InvalidRequest(
+                "a service needs code: give a function with code_fn(...), or text with code_str(...)"
+            )
+        request, captured = self._request()
+        return publish(self._transport, Target(self._name, self._version), request, captured)
+
+    def redeploy(self, force: bool = False) -> Service:  # noqa: FBT001, FBT002, ARG002
+        """Change a published version, the last one when none is set; what was not given stays as it is.
+
+        Parameters
+        ----------
+        force:
+            Accepted as `azureml.deploy` does, and not needed.
+        """
+        request, captured = self._request()
+        return publish(self._transport, Target(self._name, self._version, update=True), request, captured)
+
+    def _request(self) -> tuple[PublishRequest, Capture | None]:
+        common = {
+            "description": self._description,
+            "operation_id": self._alias,
+            "output_file_names": self._files(),
+        }
+        if self._function is not None:
+            return self._function_request(self._function, common)
+        parameters = {
+            key: tuple(from_type(name, written) for name, written in types.items())
+            for key, types in (("inputs", self._inputs), ("outputs", self._outputs))
+            if types is not None
+        }
+        captured, init = self._code_capture()
+        return request_for(code=self._code, init=init, **parameters, **common), captured
+
+    def _files(self) -> tuple[str, ...] | None:
+        return None if self._artifacts is None else tuple(self._artifacts)
+
+    def _function_request(
+        self, function: Callable[..., Any], common: Mapping[str, Any]
+    ) -> tuple[PublishRequest, Capture]:
+        signature = describe_declared(function, self._inputs, self._outputs)
+        namespace, name, init = function_namespace(function, self._init, self._objects)
+        captured = capture(namespace, [name], init=init, keep=self._objects)
+        keys = dict(common)
+        keys["operation_id"] = self._alias or _alias_of(function)
+        request = request_for(
+            code=source_of(function),
+            function=name,
+            init=init,
+            inputs=signature.inputs,
+            outputs=signature.outputs,
+            **keys,
+        )
+        return request, captured
+
+    def _code_capture(self) -> tuple[Capture | None, str | None]:
+        namespace = dict(self._objects)
+        init = None
+        if isinstance(self._init, str):
+            init = "init_once"
+            namespace[init] = _text_function(self._init, init, namespace)
+        if not namespace:
+            return None, None
+        namespace.setdefault("__name__", "__main__")
+        return capture(namespace, [], init=init, keep=self._objects), init
+
+
+def describe_declared(
+    function: Callable[..., Any], inputs: Mapping[str, Any] | None, outputs: Mapping[str, Any] | None
+) -> Signature:
+    """Tell a function's inputs and outputs without a sample; nothing declared and no hint means no output."""
+    if outputs is None and "return" not in getattr(function, "__annotations__", {}):
+        outputs = {}
+    return describe(function, inputs=inputs, outputs=outputs)
+
+
+def function_namespace(
+    function: Callable[..., Any], init: Any, objects: Mapping[str, Any]
+) -> tuple[dict[str, Any], str, str | None]:
+    """The globals to capture a function from, and its name and `init`'s name in them.
+
+    The function's own globals are used as they are when they hold all that is needed, so that nothing is
+    copied; objects given along take the place of globals of their names.
+    """
+    own = getattr(function, "__globals__", None)
+    if own is None or is_importable(str(getattr(function, "__module__", ""))):
+        own = sys.modules["__main__"].__dict__
+    name = _free(getattr(function, "__name__", "function"), function, own, objects)
+    extra = {name: function, **objects}
+    init_name = None
+    if init is not None:
+        init_name = _free(getattr(init, "__name__", "init"), init, own, extra)
+        extra[init_name] = init
+    if all(own.get(key, _ABSENT) is value for key, value in extra.items()):
+        return own, name, init_name
+    return Overlay(own, extra), name, init_name
+
+
+_ABSENT = object()
+
+
+def _free(name: str, value: Any, own: Mapping[str, Any], taken: Mapping[str, Any]) -> str:
+    """A name for a value that no other value has."""
+    name = name if name.isidentifier() else "function"
+    while own.get(name, value) is not value or taken.get(name, value) is not value:
+        name += "_"
+    return name
+
+
+def _alias_of(function: Callable[..., Any]) -> str | None:
+    name = getattr(function, "__name__", "")
+    return name if name.isidentifier() else None
+
+
+def _text_function(text: str, name: str, namespace: dict[str, Any]) -> Callable[[], Any]:
+    """Make a function of the namespace that runs code text in it."""
+    compile(text, "<init>", "exec")
+    maker = f"def {name}():\n    exec(compile({text!r}, '<init>', 'exec'), globals())\n"
+    made: dict[str, Any] = namespace
+    exec(compile(maker, "<init>", "exec"), made)  # noqa: S102  # the publisher's own code, which is made a function here
+    made.pop("__builtins__", None)
+    function: Callable[[], Any] = made[name]
+    return function
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """Source text of a function, to be shown to people; empty when there is none."""
+    try:
+        return textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
+    except (OSError, TypeError):
+        return ""
+
+
+def remember_source(filename: str, text: str) -> None:
+    """Let tracebacks and captures find the text of code that was made, not read from a file."""
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+
+
+def must_be_synchronous(function: Callable[..., Any], artifacts: Iterable[str]) -> None:
+    """Refuse artifacts of async functions: their calls overlap, so that a file has no call of its own."""
+    names = list(artifacts)
+    if names and inspect.iscoroutinefunction(function):
+        raise CaptureError(
+            f"an async function writes no artifacts ({', '.join(names)}): its calls overlap in one working directory; "
+            "make it a plain function (def instead of async def), or return the content as an output"
+        )

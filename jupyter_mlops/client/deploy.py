@@ -1,0 +1,130 @@
+"""`DeployClient`: the names and meaning of `azureml.deploy`, for this server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_mlops.client.connect import Auth, connect
+from jupyter_mlops.client.definition import ServiceDefinition
+from jupyter_mlops.client.publish import find, services_path
+from jupyter_mlops.client.service import Service, make_service
+from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.errors import InvalidRequest, NotFound
+
+_OPTIONS = ("version", "description", "alias", "inputs", "outputs", "artifacts", "models", "objects")
+_CODE = ("code_fn", "init_fn", "code_str", "init_str")
+
+
+class DeployClient:
+    """Publishes, finds, calls and deletes services.
+
+    Parameters
+    ----------
+    host:
+        The server's URL. Without it: `JUPYTER_MLOPS_URL`, else the server of this account, which is
+        started when none runs.
+    auth:
+        `(user, password)`, or a token.
+    use:
+        Accepted and ignored; `azureml.deploy` chose its server's kind by it.
+    """
+
+    def __init__(self, host: str | None = None, auth: Auth = None, use: object = None) -> None:  # noqa: ARG002
+        self._transport = connect(host, auth)
+
+    @classmethod
+    def over(cls, transport: Transport) -> DeployClient:
+        """Make a client of a connection that exists."""
+        client = cls.__new__(cls)
+        client._transport = transport  # noqa: SLF001
+        return client
+
+    @property
+    def transport(self) -> Transport:
+        """The connection."""
+        return self._transport
+
+    def service(self, name: str) -> ServiceDefinition:
+        """Begin a definition, to be continued with `.version()`, `.code_fn()` and so on."""
+        return ServiceDefinition(name, self._transport)
+
+    def deploy_service(self, name: str, **opts: Any) -> Service:
+        """Publish in one call.
+
+        Parameters
+        ----------
+        name:
+            The service's name.
+        opts:
+            `version, description, code_fn, init_fn, code_str, init_str, objects, models, inputs, outputs,
+            artifacts, alias`, with the meaning of the definition's methods.
+        """
+        return self._defined(name, opts).deploy()
+
+    def redeploy_service(self, name: str, **opts: Any) -> Service:
+        """Change a published version in one call; what is not given stays as it is."""
+        return self._defined(name, opts).redeploy()
+
+    def list_services(self, name: str | None = None, version: str | None = None) -> list[dict[str, Any]]:
+        """Describe services as the server's plain dicts, oldest first."""
+        listed: list[dict[str, Any]] = self._transport.json("GET", services_path(name, version))
+        return listed
+
+    def get_service(self, name: str, version: str | None = None) -> Service:
+        """Find a service, its last version when none is named.
+
+        Raises
+        ------
+        NotFound
+            When there is none.
+        """
+        found = find(self._transport, name, version)
+        if not found:
+            raise NotFound(f"No service found for {name!r}" + (f" version {version!r}" if version else ""))
+        return make_service(found[-1], self._transport)
+
+    def delete_service(self, name: str, version: str | None = None) -> bool:
+        """Delete a version of a service.
+
+        Raises
+        ------
+        InvalidRequest
+            When no version is named: deleting all of them must be said one by one.
+        """
+        if not version:
+            raise InvalidRequest(
+                f"say which version of {name!r} to delete: delete_service({name!r}, version='1.0')"
+            )
+        self._transport.request("DELETE", services_path(name, version))
+        return True
+
+    def close(self) -> None:
+        """Close the connections to the server."""
+        self._transport.close()
+
+    def __enter__(self) -> DeployClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<DeployClient of {self._transport.url}>"
+
+    def _defined(self, name: str, opts: dict[str, Any]) -> ServiceDefinition:
+        unknown = [key for key in opts if key not in _OPTIONS and key not in _CODE]
+        if unknown:
+            raise InvalidRequest(
+                f"there is no option {unknown[0]!r}; the options are {', '.join(_OPTIONS + _CODE)}"
+            )
+        definition = self.service(name)
+        for key in _OPTIONS:
+            value = opts.get(key)
+            if value is not None:
+                setter = getattr(definition, key)
+                setter(**value) if isinstance(value, dict) else setter(value)
+        if opts.get("code_fn") is not None:
+            definition.code_fn(opts["code_fn"], opts.get("init_fn"))
+        elif opts.get("code_str") is not None:
+            definition.code_str(opts["code_str"], opts.get("init_str"))
+        return definition

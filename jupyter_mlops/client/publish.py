@@ -1,0 +1,144 @@
+"""Send a snapshot and publish it: begin, the blobs that are missing, then the service."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from jupyter_mlops.client.capture import Capture
+from jupyter_mlops.client.service import Service, make_service
+from jupyter_mlops.client.transport import Transport, segment
+from jupyter_mlops.errors import MLOpsError, NotFound
+from jupyter_mlops.schema.services import PublishRequest, ServiceView
+from jupyter_mlops.schema.snapshots import BeginUpload, Upload
+from jupyter_mlops.schema.types import check_name
+
+PUBLISH_SECONDS = 600.0
+"""How long a publish may take: the server imports, loads and tries the service before it answers."""
+
+UPLOAD_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to publish under which name, and how."""
+
+    name: str
+    version: str | None = None
+    update: bool = False
+    """Change the version when it exists; the one published last, when no version is named."""
+
+
+def publish(
+    transport: Transport, target: Target, request: PublishRequest, captured: Capture | None
+) -> Service:
+    """Publish a service, or change one that exists.
+
+    Parameters
+    ----------
+    transport:
+        The way to the server.
+    target:
+        Name and version.
+    request:
+        The service's definition; the upload's id is filled in.
+    captured:
+        The snapshot that goes along.
+    """
+    check_name(target.name, "name")
+    if target.version is not None:
+        check_name(target.version, "version")
+    upload = None
+    try:
+        if captured is not None:
+            upload = send(transport, captured)
+            request = msgspec.structs.replace(request, upload=upload)
+        version, unchanged = _publish(transport, target, request)
+    except (MLOpsError, KeyboardInterrupt):
+        if upload is not None:
+            _forget(transport, upload)
+        raise
+    return make_service(find(transport, target.name, version)[-1], transport, unchanged=unchanged)
+
+
+def send(transport: Transport, captured: Capture) -> str:
+    """Upload the blobs that the server lacks, and return the upload's id.
+
+    Parameters
+    ----------
+    transport:
+        The way to the server.
+    captured:
+        The snapshot.
+    """
+    answer = transport.request("POST", "/uploads", BeginUpload(manifest=captured.manifest))
+    upload = msgspec.json.decode(answer, type=Upload)
+    try:
+        for digest in dict.fromkeys(upload.missing):
+            path = f"/uploads/{segment(upload.id)}/{digest}"
+            transport.request("PUT", path, content=captured.blobs[digest], timeout=UPLOAD_SECONDS)
+    except (MLOpsError, KeyboardInterrupt):
+        _forget(transport, upload.id)
+        raise
+    return upload.id
+
+
+def find(transport: Transport, name: str | None = None, version: str | None = None) -> list[ServiceView]:
+    """Look services up, oldest first.
+
+    Parameters
+    ----------
+    transport:
+        The way to the server.
+    name:
+        Only this service's versions.
+    version:
+        Only this version.
+    """
+    answer = transport.request("GET", services_path(name, version))
+    return msgspec.json.decode(answer, type=list[ServiceView])
+
+
+def services_path(name: str | None = None, version: str | None = None) -> str:
+    """Path of all services, of one, or of one version."""
+    return "/services" + "".join(f"/{segment(part)}" for part in (name, version) if part is not None)
+
+
+def request_for(*, inputs: Any = msgspec.UNSET, outputs: Any = msgspec.UNSET, **keys: Any) -> PublishRequest:
+    """Make a publish request in which what is None or not given is left out."""
+    given: Mapping[str, Any] = {key: value for key, value in keys.items() if value is not None}
+    return PublishRequest(
+        input_parameter_definitions=inputs,
+        output_parameter_definitions=outputs,
+        runtime_type="Python",
+        **given,
+    )
+
+
+def _publish(transport: Transport, target: Target, request: PublishRequest) -> tuple[str, bool]:
+    known = _known(transport, target)
+    if target.update and known:
+        path, method = services_path(target.name, known[-1].version), "PATCH"
+    else:
+        path, method = services_path(target.name, target.version), "POST"
+        if target.version is None:
+            request = msgspec.structs.replace(request, numbered=True)
+    version = transport.json(method, path, request, timeout=PUBLISH_SECONDS)
+    unchanged = any(view.version == version for view in known) and not target.update
+    return version, unchanged
+
+
+def _known(transport: Transport, target: Target) -> list[ServiceView]:
+    try:
+        return find(transport, target.name, target.version)
+    except NotFound:
+        return []
+
+
+def _forget(transport: Transport, upload: str) -> None:
+    with contextlib.suppress(MLOpsError):  # the first error is the one to show; uploads expire by themselves
+        transport.request("DELETE", f"/uploads/{segment(upload)}")

@@ -1,0 +1,249 @@
+"""A published service as a Python object with a function of its own."""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from jupyter_mlops.client.response import ServiceResponse
+from jupyter_mlops.client.transport import Transport, segment
+from jupyter_mlops.codec import to_wire
+from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.services import ServiceView
+from jupyter_mlops.schema.types import Parameter, ValueType
+
+DEFAULT_ALIAS = "consume"
+GRACE_SECONDS = 30.0
+"""How much longer than the service's deadline a caller waits: a kernel may have to start first."""
+
+_PYTHON_TYPES = {
+    ValueType.INTEGER: "int",
+    ValueType.NUMERIC: "float",
+    ValueType.CHARACTER: "str",
+    ValueType.LOGICAL: "bool",
+    ValueType.VECTOR: "array",
+    ValueType.MATRIX: "matrix",
+    ValueType.DATA_FRAME: "DataFrame",
+}
+
+
+class Service:
+    """A version of a service; its consume function is an attribute named after the service's alias.
+
+    Parameters
+    ----------
+    view:
+        What the server says about the service.
+    transport:
+        The way to the server.
+    """
+
+    def __init__(self, view: ServiceView, transport: Transport, *, unchanged: bool = False) -> None:
+        self._view = view
+        self._transport = transport
+        self._unchanged = unchanged
+        self._alias = self._free_name(view.operation_id or DEFAULT_ALIAS)
+        self.__dict__[self._alias] = self._consume_function()
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self._view.name
+
+    @property
+    def version(self) -> str:
+        """The service's version."""
+        return self._view.version
+
+    @property
+    def alias(self) -> str:
+        """Name of the consume function."""
+        return self._alias
+
+    @property
+    def url(self) -> str:
+        """Where the service is called: POST its inputs as JSON here."""
+        return f"{self._transport.url}{self._path()}"
+
+    @property
+    def view(self) -> ServiceView:
+        """All that the server says about the service."""
+        return self._view
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the publish that returned this found the same content there already."""
+        return self._unchanged
+
+    def __call__(self, *args: Any, **inputs: Any) -> ServiceResponse:
+        """Call the service: inputs in their declared order, by name, or as one dict."""
+        values = self._bind(args, inputs)
+        answer = self._transport.request(
+            "POST", self._path(), values, timeout=self._view.timeout + GRACE_SECONDS
+        )
+        result = msgspec.json.decode(answer, type=WebServiceResult)
+        return ServiceResponse(self._alias, result, self._view.output_parameter_definitions)
+
+    def capabilities(self) -> dict[str, Any]:
+        """Describe the service, with the keys that `azureml.deploy` gives."""
+        view = self._view
+        return {
+            "api": self._path(),
+            "name": view.name,
+            "version": view.version,
+            "published_by": view.version_published_by,
+            "runtime": view.runtime_type,
+            "description": view.description,
+            "creation_time": view.creation_time,
+            "snapshot_id": view.snapshot_id,
+            "inputs": [_as_dict(one) for one in view.input_parameter_definitions],
+            "outputs": [_as_dict(one) for one in view.output_parameter_definitions],
+            "inputs_encoded": [_encoded(one) for one in view.input_parameter_definitions],
+            "outputs_encoded": [_encoded(one) for one in view.output_parameter_definitions],
+            "artifacts": list(view.output_file_names),
+            "operation_id": self._alias,
+            "swagger": f"{self.url}/swagger.json",
+            "public-functions": {
+                self._alias: f"{self._alias}{self._signature()}",
+                "capabilities": "capabilities()",
+                "swagger": "swagger()",
+            },
+        }
+
+    def swagger(self) -> str:
+        """The service's Swagger 2.0 document as JSON text."""
+        return self._transport.request("GET", f"{self._path()}/swagger.json").decode()
+
+    def __repr__(self) -> str:
+        view = self._view
+        return f"<Service {view.name} {view.version}: {self._alias}{self._signature()} at {self.url}>"
+
+    def _path(self) -> str:
+        return f"/api/{segment(self._view.name)}/{segment(self._view.version)}"
+
+    def _free_name(self, alias: str) -> str:
+        """The alias, with an underscore when it is a keyword or would hide something of the service's own."""
+        while keyword.iskeyword(alias) or hasattr(type(self), alias) or alias in self.__dict__:
+            alias += "_"
+        return alias
+
+    def _bind(self, args: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+        declared = self._view.input_parameter_definitions
+        names = [one.name for one in declared]
+        if len(args) == 1 and not given and isinstance(args[0], Mapping) and not self._takes_mapping():
+            values = dict(args[0])
+        else:
+            if len(args) > len(names):
+                raise InvalidInput(
+                    f"Invalid `input`: {len(args)} values for {len(names)} inputs; {self._takes()}"
+                )
+            values = dict(zip(names, args, strict=False))
+            twice = [name for name in given if name in values]
+            if twice:
+                raise InvalidInput(f"Invalid `input`: {twice[0]!r} is given twice; {self._takes()}")
+            values.update(given)
+        unknown = [str(name) for name in values if name not in names]
+        missing = [name for name in names if name not in values]
+        if unknown or missing:
+            fault = f"there is no {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
+            raise InvalidInput(
+                f"Invalid `input`: {fault}; {self._takes()}", fields=f"$.{(unknown or missing)[0]}"
+            )
+        return {one.name: _encode(values[one.name], one) for one in declared}
+
+    def _takes_mapping(self) -> bool:
+        """Whether the only input is a data frame, which may itself be given as a dict."""
+        declared = self._view.input_parameter_definitions
+        return len(declared) == 1 and declared[0].type is ValueType.DATA_FRAME
+
+    def _takes(self) -> str:
+        return f"{self._alias}{self._signature()}"
+
+    def _signature(self) -> str:
+        view = self._view
+        inputs = ", ".join(f"{one.name}: {_python_type(one)}" for one in view.input_parameter_definitions)
+        outputs = ", ".join(f"{one.name}: {_python_type(one)}" for one in view.output_parameter_definitions)
+        return f"({inputs}) -> {outputs or 'None'}"
+
+    def _consume_function(self) -> Callable[..., ServiceResponse]:
+        def consume(*args: Any, **inputs: Any) -> ServiceResponse:
+            return self(*args, **inputs)
+
+        consume.__name__ = consume.__qualname__ = self._alias
+        consume.__doc__ = self._document()
+        names = [one.name for one in self._view.input_parameter_definitions]
+        if all(name.isidentifier() and not keyword.iskeyword(name) for name in names):
+            parameters = [
+                inspect.Parameter(
+                    one.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_python_type(one)
+                )
+                for one in self._view.input_parameter_definitions
+            ]
+            consume.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return consume
+
+    def _document(self) -> str:
+        view = self._view
+        lines = [view.description or f"Call {view.name} {view.version}.", ""]
+        lines += [f":param {one.name}: {_python_type(one)}" for one in view.input_parameter_definitions]
+        lines += [f":return {one.name}: {_python_type(one)}" for one in view.output_parameter_definitions]
+        lines += [f":artifact {name}" for name in view.output_file_names]
+        lines += ["", "Takes values in this order, by name, or as one dict; returns a ServiceResponse."]
+        return "\n".join(lines)
+
+
+class_name_parts = re.compile(r"[^A-Za-z0-9]+")
+
+
+def service_class_name(name: str) -> str:
+    """Class name of a service in `azureml.deploy`'s spelling: `TxService` gives `TxserviceService`."""
+    joined = "".join(part.capitalize() for part in class_name_parts.split(name) if part)
+    return ("Service" if joined[:1].isdigit() else "") + f"{joined}Service"
+
+
+def make_service(view: ServiceView, transport: Transport, *, unchanged: bool = False) -> Service:
+    """Make the object for a service, of a class named after it.
+
+    Parameters
+    ----------
+    view:
+        What the server says about it.
+    transport:
+        The way to the server.
+    unchanged:
+        Whether a publish found it there already.
+    """
+    document = f"{view.description or view.name}\n\n{Service.__doc__}"
+    kind = type(service_class_name(view.name), (Service,), {"__doc__": document, "__module__": __name__})
+    return kind(view, transport, unchanged=unchanged)
+
+
+def _encode(value: Any, declared: Parameter) -> Any:
+    try:
+        return to_wire(value, declared)
+    except InvalidInput as error:
+        raise InvalidInput(f"Invalid `input` {error}", fields=error.fields) from None
+
+
+def _python_type(one: Parameter) -> str:
+    return {
+        "date-time": "datetime",
+        "date": "date",
+        "list": "list",
+        "ndarray": "ndarray",
+        "series": "Series",
+    }.get(one.format, _PYTHON_TYPES[one.type])
+
+
+def _as_dict(one: Parameter) -> dict[str, str]:
+    return {"name": one.name, "type": one.type.value}
+
+
+def _encoded(one: Parameter) -> dict[str, str]:
+    return {"name": one.name, "type": _python_type(one)}
