@@ -80,17 +80,25 @@ class InputReader:
         return dict(zip(self._names, msgspec.structs.astuple(inputs), strict=True))
 
     def _explain(self, error: msgspec.ValidationError) -> InvalidInput:
-        text = str(error)
-        message, found, path = text.rpartition(" - at `")
-        expected = ", ".join(f"{p.name}: {p.type}" for p in self._parameters) or "none"
-        where = path.rstrip("`") if found else _named_path(text)
-        return InvalidInput(f"{text} (the service's inputs: {expected})", fields=where)
+        """Say where, what was expected and what came, in the service's own words."""
+        text, _, path = str(error).partition(" - at `")
+        quoted = text.split("`")
+        if "missing required field" in text:
+            where, came = f"$.{quoted[1]}", "it is missing"
+        elif "unknown field" in text:
+            return InvalidInput(
+                f"$.{quoted[1]}: the service has no such input; it has {self._described()}", fields=f"$.{quoted[1]}"
+            )
+        else:
+            where, came = path.rstrip("`") or "$", text[0].lower() + text[1:]
+        expected = next(
+            (p.type for p in self._parameters if where == f"$.{p.name}" or where.startswith(f"$.{p.name}[")),
+            "a JSON object",
+        )
+        return InvalidInput(f"{where}: expected {expected}, but {came}; inputs: {self._described()}", fields=where)
 
-
-def _named_path(text: str) -> str:
-    """Path of a missing or unknown field, which msgspec names in the sentence and not as a path."""
-    parts = text.split("`")
-    return f"$.{parts[1]}" if "field" in text and len(parts) > 1 else "$"
+    def _described(self) -> str:
+        return ", ".join(f"{p.name}: {p.type}" for p in self._parameters) or "none"
 
 
 def _check_integer(value: int | float, path: str) -> int:

@@ -23,6 +23,7 @@ KEY_BYTES = 32
 ISSUER = "jupyter-mlops"
 ACCESS = "access"
 _ALGORITHMS = ["HS256"]
+_ROLES = frozenset(role.value for role in Role)
 LEEWAY = 30
 """Seconds by which the clocks of two machines may differ."""
 
@@ -127,7 +128,7 @@ def _in_force(claims: dict[str, Any], audiences: tuple[str, ...]) -> bool:
         and claims.get("iss") == ISSUER
         and claims["aud"] in audiences
         and claims.get("use") == ACCESS
-        and claims["role"] in Role
+        and claims["role"] in _ROLES
         and claims["sub"] != ""
         and isinstance(claims.get("local"), bool)
         and isinstance(exp, int)

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import deque
 from types import FrameType
+from typing import cast
 
 import msgspec
 
@@ -45,8 +46,7 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet the server."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         signal.signal(signal.SIGINT, self._on_interrupt)
         self._send(Greeting(self._key, os.getpid(), platform.python_version()))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
+_FOLDER = (0, 0, 0)
 _OLD = (1, 1)
 """Access and modification time of files that no call has touched: a later write cannot look like this one."""
 
@@ -43,7 +43,8 @@ class WorkDir:
         now = self._scan()
         if now == self._settled:
             return (), False
-        return tuple(sorted(path for path, state in now.items() if self._settled.get(path) != state)), True
+        changed = (path for path, state in now.items() if state != _FOLDER and self._settled.get(path) != state)
+        return tuple(sorted(changed)), True
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Content of a regular file in the directory itself, or None when there is none.
@@ -75,7 +76,7 @@ class WorkDir:
 
     def put_back(self) -> None:
         """Make the directory what it was before the call."""
-        now = self._scan(directories=True)
+        now = self._scan()
         for path in sorted(now.keys() - self._settled.keys(), reverse=True):
             self._remove(path)
         for path, state in self._settled.items():
@@ -83,7 +84,7 @@ class WorkDir:
                 self._restore(path)
         self._settled = self._scan()
 
-    def _scan(self, *, directories: bool = False) -> dict[str, tuple[int, int, int]]:
+    def _scan(self) -> dict[str, tuple[int, int, int]]:
         found: dict[str, tuple[int, int, int]] = {}
         folders = [""]
         while folders:
@@ -93,17 +94,17 @@ class WorkDir:
                     path = prefix + entry.name
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(path + "/")
-                        if directories and not any(known.startswith(path + "/") for known in self._settled):
-                            found[path] = (0, 0, 0)
-                        continue
-                    state = entry.stat(follow_symlinks=False)
-                    found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
+                        found[path] = _FOLDER
+                    else:
+                        state = entry.stat(follow_symlinks=False)
+                        found[path] = (state.st_mtime_ns, state.st_size, state.st_ino)
         return found
 
     def _keep_what_init_wrote(self) -> None:
         """Copy aside the files that `init` made, so that they too can be put back."""
-        known: Iterable[str] = self._origins
-        for path in sorted(self._scan().keys() - set(known)):
+        for path, state in self._scan().items():
+            if state == _FOLDER or path in self._origins:
+                continue
             origin = self._root.parent / "init-files" / path
             origin.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._root / path, origin, follow_symlinks=False)
@@ -112,9 +113,12 @@ class WorkDir:
 
     def _restore(self, path: str) -> None:
         target = self._root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_symlink() or target.exists():
             self._remove(path)
+        if self._settled.get(path) == _FOLDER:
+            target.mkdir(parents=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self._origins[path], target, follow_symlinks=False)
         os.utime(target, _OLD, follow_symlinks=False)
 

@@ -11,6 +11,7 @@ under its culling. Each lives in a private directory that goes with it::
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -86,6 +87,7 @@ class Launcher:
             kernel_manager_class="jupyter_client.manager.AsyncKernelManager",
             kernel_spec_manager=_Interpreters(self.directory / "path"),
             connection_dir=str(self.directory),
+            log=logging.getLogger("jupyter_mlops.kernels"),
             config=Config({"KernelManager": {"transport": "tcp" if sys.platform == "win32" else "ipc"}}),
         )
 

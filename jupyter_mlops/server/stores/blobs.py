@@ -81,17 +81,17 @@ class BlobStore:
         for folder in folders:
             sync_folder(folder)
 
-    def remove_all_but(self, wanted: set[str]) -> int:
-        """Delete every blob that is not wanted; how many there were."""
-        removed = 0
-        for folder in self._blobs.iterdir():
-            for path in folder.iterdir():
-                if path.name not in wanted:
-                    path.unlink(missing_ok=True)
-                    removed += 1
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        return removed
+    def all(self) -> set[str]:
+        """Digests of every kept blob."""
+        return {path.name for path in self._blobs.glob("??/*")}
+
+    def remove(self, digests: set[str]) -> None:
+        """Delete kept blobs."""
+        for digest in digests:
+            path = self.path(digest)
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder is gone already, or holds others
+                path.parent.rmdir()
 
 
 class BlobWriter:

@@ -95,17 +95,21 @@ class ServiceStore:
         )
         return await self._database.run(lambda connection: int(connection.scalar(query) or 0))
 
-    async def delete(self, name: str, version: str) -> None:
-        """Remove a version with all its revisions and their references to blobs."""
+    async def delete(self, name: str, version: str) -> set[str]:
+        """Remove a version with all its revisions; the digests of the blobs they held."""
+        mine = select(revisions.c.id).where(revisions.c.name == name, revisions.c.version == version)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> set[str]:
+            held = select(blob_references.c.digest).where(blob_references.c.revision.in_(mine)).distinct()
+            digests = set(connection.scalars(held))
             connection.execute(delete(versions).where(*_is(name, version)))
             connection.execute(
                 delete(revisions).where(revisions.c.name == name, revisions.c.version == version)
             )
             count_change(connection)
+            return digests
 
-        await self._database.run(work)
+        return await self._database.run(work)
 
     async def owned_blobs(self, owner: str) -> set[str]:
         """Digests of the blobs that this user's own services hold."""

@@ -34,7 +34,7 @@ logins = Table(
     "logins",
     metadata,
     Column("id", String, primary_key=True),
-    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("user", String, ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
     Column("ends", Float, nullable=False),  # seconds since 1970 after which no refresh helps
     Column("revoked", Boolean, nullable=False, default=False),
 )
@@ -43,7 +43,7 @@ refresh_tokens = Table(
     "refresh_tokens",
     metadata,
     Column("digest", String, primary_key=True),  # SHA-256: the token itself is never stored
-    Column("login", ForeignKey("logins.id", ondelete="CASCADE"), nullable=False),
+    Column("login", String, ForeignKey("logins.id", ondelete="CASCADE"), nullable=False),
     Column("expires", Float, nullable=False),
     Column("used", Boolean, nullable=False, default=False),
 )
@@ -65,7 +65,7 @@ versions = Table(
     Column("ordinal", Integer, primary_key=True, autoincrement=True),  # order of publication
     Column("name", String, nullable=False),
     Column("version", String, nullable=False),
-    Column("revision", ForeignKey("revisions.id"), nullable=False),
+    Column("revision", String, ForeignKey("revisions.id"), nullable=False),
     UniqueConstraint("name", "version"),
     sqlite_autoincrement=True,
 )
@@ -74,7 +74,7 @@ blob_references = Table(
     "blob_references",
     metadata,
     Column("digest", String, primary_key=True),
-    Column("revision", ForeignKey("revisions.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", String, ForeignKey("revisions.id", ondelete="CASCADE"), primary_key=True),
     Column("owner", String, nullable=False),
     Index("blob_references_by_owner", "owner", "digest"),
 )

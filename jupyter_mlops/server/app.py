@@ -1,0 +1,334 @@
+"""The server process: its settings, how it is wired together, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+from filelock import FileLock, Timeout
+from jupyter_core.application import JupyterApp
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+from traitlets import Bool, Float, Int, List, Unicode
+
+import jupyter_mlops
+from jupyter_mlops.discovery import ServerFile, data_dir
+from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.schema.base import API_VERSION
+from jupyter_mlops.server.floors import below_floor
+from jupyter_mlops.server.handlers.base import Managers, UnknownAddress
+from jupyter_mlops.server.handlers.routes import rules
+from jupyter_mlops.server.kernels import guardian
+from jupyter_mlops.server.kernels.channel import Listener
+from jupyter_mlops.server.kernels.launcher import Launcher
+from jupyter_mlops.server.managers.access import AccessManager
+from jupyter_mlops.server.managers.catalog import Catalog
+from jupyter_mlops.server.managers.events import Events
+from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.services import ServiceManager
+from jupyter_mlops.server.managers.status import StatusManager
+from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.stores.access import AccessStore
+from jupyter_mlops.server.stores.blobs import BlobStore
+from jupyter_mlops.server.stores.database import Database
+from jupyter_mlops.server.stores.services import ServiceStore
+from jupyter_mlops.signing import read_key
+
+PASSWORD_VARIABLE = "JUPYTER_MLOPS_ADMIN_PASSWORD"  # noqa: S105
+CANNOT_START = 2
+"""Exit code when something stands in the way: a busy port, a held lock, a damaged database."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class CannotStart(Exception):
+    """Something stands in the way of starting; the message says what and what to do."""
+
+
+class ServeApp(JupyterApp):  # type: ignore[misc]  # traitlets classes are untyped
+    """`jupyter mlops serve`: run the server in this process until it is told to stop."""
+
+    name = "jupyter-mlops-serve"
+    description = __doc__ or ""
+    examples = "jupyter mlops serve --port 12800"
+    version = jupyter_mlops.__version__
+    aliases = {  # noqa: RUF012  # traitlets reads class attributes
+        "ip": "ServeApp.ip",
+        "port": "ServeApp.port",
+        "data-dir": "ServeApp.data_dir",
+        "admin-password-file": "ServeApp.admin_password_file",
+        "idle-timeout": "ServeApp.idle_timeout",
+        "config": "JupyterApp.config_file",
+        "log-level": "Application.log_level",
+    }
+    flags = {  # noqa: RUF012
+        "auto": (
+            {"ServeApp": {"auto": True}},
+            "Started by a notebook: end after a day without calls or viewers.",
+        )
+    }
+
+    ip = Unicode("127.0.0.1", config=True, help="Address to listen on; the default is this machine only.")
+    port = Int(12800, config=True, help="Port to listen on; 0 takes a free one. A busy port is an error.")
+    data_dir = Unicode("", config=True, help="Data directory; the default is Jupyter's data directory + mlops.")
+    admin_password_file = Unicode("", config=True, help="File that holds the password of the user admin.")
+    allow_hosts = List(
+        Unicode(), config=True, help="Host names that requests may carry besides this machine's; ['*'] for any."
+    )
+    auto = Bool(False, config=True, help="Whether a notebook started this server by itself.")
+    idle_timeout = Float(
+        86400.0, config=True, help="Seconds without calls or viewers after which a server started by a notebook ends."
+    )
+    channel_tcp = Bool(
+        sys.platform == "win32", config=True, help="Talk to scoring kernels over loopback TCP, not a Unix socket."
+    )
+
+    def start(self) -> None:
+        """Serve until told to stop; then exit with 0, or with 2 when something stood in the way."""
+        super().start()
+        os.umask(0o077)
+        logging.basicConfig(level=self.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("jupyter_mlops").setLevel(logging.INFO)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        try:
+            with _runner() as runner:
+                runner.run(self._serve())
+        except (CannotStart, MLOpsError) as error:
+            print(f"jupyter-mlops cannot start: {error}", file=sys.stderr)  # noqa: T201
+            self.exit(CANNOT_START)
+
+    async def _serve(self) -> None:
+        directory = data_dir(self.data_dir)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        with _lock(directory):
+            server = Server(self, directory)
+            try:
+                await server.start()
+                await server.until_told()
+            finally:
+                await server.stop()
+
+
+class Server:
+    """Everything that runs in one server process.
+
+    Parameters
+    ----------
+    settings:
+        The traits of the application.
+    directory:
+        The data directory, locked.
+    """
+
+    def __init__(self, settings: ServeApp, directory: Path) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._instance = secrets.token_hex(16)
+        self._stopping = asyncio.Event()
+        self._database = Database(directory / "mlops.sqlite")
+        self._launcher = Launcher(self._instance)
+        self._guardian = guardian.start(self._instance, self._launcher.directory)
+        self._listener = Listener(self._launcher.directory, tcp=settings.channel_tcp)
+        self._events = Events()
+        self._catalog = Catalog()
+        services, blobs = ServiceStore(self._database), BlobStore(directory)
+        self._access = AccessManager(AccessStore(self._database), read_key(directory), self._instance)
+        self._uploads = UploadManager(directory, self._database, services, blobs)
+        self._executions = ExecutionManager(self._catalog, self._uploads, self._launcher, self._listener)
+        self._services = ServiceManager(services, self._catalog, self._uploads, self._executions, self._events)
+        self._status = StatusManager(self._instance, self._catalog, self._executions)
+        self._http: HTTPServer | None = None
+
+    async def start(self) -> None:
+        """Open the stores, listen, announce, and say on standard output that requests are accepted."""
+        settings, log = self._settings, self._settings.log
+        try:
+            sockets = bind_sockets(settings.port, settings.ip)
+        except OSError as error:
+            raise CannotStart(
+                f"port {settings.port} of {settings.ip} cannot be had ({error.strerror}); "
+                "choose another with --port, or 0 for a free one"
+            ) from error
+        self._sweep_predecessor()
+        await self._database.open()
+        await self._access.open()
+        await self._first_password()
+        await self._uploads.start()
+        await self._services.open()
+        await self._listener.start()
+        for outdated in below_floor():
+            log.warning("%s: update it; below that it has known weaknesses (docs/security.md)", outdated)
+        application = Application(
+            rules(self._managers()),
+            default_handler_class=UnknownAddress,
+            default_handler_args={"managers": self._managers()},
+            log_function=_log_request,
+            websocket_ping_interval=30,
+            websocket_ping_timeout=20,
+            websocket_max_message_size=65536,
+        )
+        self._http = HTTPServer(
+            application,
+            max_header_size=32 * 1024,
+            idle_connection_timeout=3600,
+            body_timeout=3600,
+            max_body_size=2**40,  # each handler sets its own limit, and refuses before it reads
+        )
+        self._http.add_sockets(sockets)
+        url = "http://{}:{}".format(_shown(settings.ip), sockets[0].getsockname()[1])
+        self._announce(url)
+        print(f"jupyter-mlops ready at {url}", flush=True)  # noqa: T201
+
+    async def until_told(self) -> None:
+        """Wait for a signal to stop, or for a day without use when a notebook started this server."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+                loop.add_signal_handler(number, self._stopping.set)
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(60.0, self._settings.idle_timeout)):
+                    await self._stopping.wait()
+            if self._settings.auto and self._idle_seconds() > self._settings.idle_timeout:
+                self._settings.log.info("nobody used this server for %.0f s; it ends", self._settings.idle_timeout)
+                return
+
+    async def stop(self) -> None:
+        """Refuse new work, let running calls finish, end every kernel, close the database."""
+        self._status.draining = True
+        if self._http is not None:
+            self._http.stop()
+        await self._executions.close()
+        if self._http is not None:
+            await self._http.close_all_connections()
+        await self._listener.stop()
+        await self._database.close()
+        (self._directory / "server.json").unlink(missing_ok=True)
+        self._launcher.close()
+        assert self._guardian.stdin is not None
+        self._guardian.stdin.close()  # it sweeps what the kernels left, and ends
+        await asyncio.to_thread(self._guardian.wait)
+
+    def _managers(self) -> Managers:
+        hosts = None
+        named = set(self._settings.allow_hosts)
+        if "*" not in named and self._settings.ip in _LOOPBACK:
+            hosts = _LOOPBACK | {name.lower() for name in named}
+        return Managers(
+            access=self._access,
+            services=self._services,
+            executions=self._executions,
+            uploads=self._uploads,
+            status=self._status,
+            events=self._events,
+            hosts=hosts,
+        )
+
+    async def _first_password(self) -> None:
+        chosen = os.environ.pop(PASSWORD_VARIABLE, "")
+        if not chosen and self._settings.admin_password_file:
+            chosen = Path(self._settings.admin_password_file).read_text().strip()
+        if await self._access.ensure_admin(chosen or (password := secrets.token_urlsafe(18))) and not chosen:
+            path = self._directory / "admin-password"
+            _write_private(path, password.encode() + b"\n")
+            self._settings.log.info("the password of the user admin is in %s", path)
+
+    def _announce(self, url: str) -> None:
+        user = getpass.getuser()
+        announced = ServerFile(
+            url=url,
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            instance=self._instance,
+            api=API_VERSION,
+            token=self._access.local_token(user, self._instance),
+            user=user,
+            version=jupyter_mlops.__version__,
+        )
+        _write_private(self._directory / "server.json", msgspec.json.encode(announced))
+
+    def _sweep_predecessor(self) -> None:
+        """End what a killed server left, should its guardian have been killed with it."""
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            left = msgspec.json.decode((self._directory / "server.json").read_bytes(), type=ServerFile)
+            guardian.sweep(left.instance)
+            (self._directory / "server.json").unlink()
+
+    def _idle_seconds(self) -> float:
+        if self._events.viewers():
+            self._executions.last_call = time.monotonic()
+        return time.monotonic() - self._executions.last_call
+
+
+@contextlib.contextmanager
+def _lock(directory: Path) -> Any:
+    lock = FileLock(directory / "lock", mode=0o600)
+    holder = directory / "lock-holder"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text().strip() if holder.exists() else "another process"
+        raise CannotStart(
+            f"the data directory {directory} is in use by {who}; "
+            "stop that server (jupyter mlops stop) or choose another with --data-dir"
+        ) from None
+    _write_private(holder, f"process {os.getpid()} of {getpass.getuser()}\n".encode())
+    try:
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Replace a file by one that only this account can read, never half-written."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _shown(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip
+
+
+def _runner() -> asyncio.Runner:
+    if sys.platform == "win32":
+        # Unix has no such choice to make; Windows' default loop cannot watch sockets as Tornado needs.
+        return asyncio.Runner(loop_factory=asyncio.SelectorEventLoop)
+    import uvloop
+
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+_access_log = logging.getLogger("jupyter_mlops.access")
+
+
+def _log_request(handler: RequestHandler) -> None:
+    """Write one line a request: no query, no header and no body, so that no secret gets there."""
+    identity = getattr(handler, "identity", None)
+    request = handler.request
+    _access_log.info(
+        "%d %s %s user=%s ms=%.1f correlation=%s",
+        handler.get_status(),
+        request.method,
+        request.path[:200].encode("unicode_escape").decode(),
+        identity.name if identity else "-",
+        1000 * request.request_time(),
+        getattr(handler, "correlation", "-"),
+    )

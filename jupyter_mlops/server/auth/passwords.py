@@ -1,0 +1,36 @@
+"""Passwords: hashed with Argon2id, checked in constant effort."""
+
+from __future__ import annotations
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from jupyter_mlops.errors import InvalidRequest
+
+MINIMUM = 12
+MAXIMUM = 1024
+
+_hasher = PasswordHasher()
+_NOBODY = _hasher.hash("nobody has this password")
+
+
+def hash_password(password: str) -> str:
+    """Hash a password for storage.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is shorter than 12 characters, or absurdly long.
+    """
+    if not MINIMUM <= len(password) <= MAXIMUM:
+        raise InvalidRequest(f"a password has {MINIMUM} to {MAXIMUM} characters; this one has {len(password)}")
+    return _hasher.hash(password)
+
+
+def check_password(stored: str | None, password: str) -> bool:
+    """Whether the password is right; as slow for an unknown user (`stored` is None) as for a known one."""
+    try:
+        right = _hasher.verify(stored or _NOBODY, password[: MAXIMUM + 1])
+    except (VerificationError, InvalidHashError):
+        return False
+    return right and stored is not None

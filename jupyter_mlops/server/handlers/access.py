@@ -1,0 +1,37 @@
+"""Logging in, renewing and ending a login."""
+
+from __future__ import annotations
+
+from jupyter_mlops.schema.access import LoginRequest, RefreshRequest
+from jupyter_mlops.server.handlers.base import BaseHandler
+
+SMALL = 16 * 1024
+
+
+class Login(BaseHandler):
+    """`/login`."""
+
+    public = True
+    limit = SMALL
+
+    async def post(self) -> None:
+        """Exchange a name and a password for a pair of tokens."""
+        request = self.decode(LoginRequest)
+        address = self.request.remote_ip or ""
+        self.answer(await self.managers.access.login(request.username, request.password, address))
+
+
+class RefreshToken(BaseHandler):
+    """`/login/refreshToken`."""
+
+    public = True
+    limit = SMALL
+
+    async def post(self) -> None:
+        """Exchange a refresh token for a new pair."""
+        self.answer(await self.managers.access.refresh(self.decode(RefreshRequest).refresh_token))
+
+    async def delete(self) -> None:
+        """End the login of a refresh token."""
+        await self.managers.access.revoke(self.get_query_argument("refreshToken"))
+        self.answer("the login is ended")

@@ -1,0 +1,206 @@
+"""What every handler shares: who calls, the body within its limit, and one shape for every refusal."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from jupyter_mlops import errors
+from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.schema.access import Identity
+from jupyter_mlops.schema.errors import ErrorBody
+from jupyter_mlops.server.managers.access import AccessManager
+from jupyter_mlops.server.managers.events import Events
+from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.services import ServiceManager
+from jupyter_mlops.server.managers.status import StatusManager
+from jupyter_mlops.server.managers.uploads import UploadManager
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[MLOpsError], int] = {
+    errors.InvalidRequest: 400,
+    errors.NotAuthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.UnsupportedMediaType: 415,
+    errors.PublishRefused: 422,
+    errors.TooManyRequests: 429,
+    errors.KernelDied: 502,
+    errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
+    errors.InternalError: 500,
+}
+"""The one place where an error becomes a status; a subclass has the status of its nearest listed parent."""
+
+_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Managers:
+    """The managers that handlers call."""
+
+    access: AccessManager
+    services: ServiceManager
+    executions: ExecutionManager
+    uploads: UploadManager
+    status: StatusManager
+    events: Events
+    hosts: frozenset[str] | None
+    """Host names that requests may be addressed to; None for any."""
+
+
+@stream_request_body
+class BaseHandler(RequestHandler):
+    """Authenticates, reads the body up to `limit` bytes, and answers every refusal in one shape."""
+
+    public: ClassVar[bool] = False
+    """Whether the route needs no credential; the few that do not are listed in the design and in a test."""
+    limit: ClassVar[int] = 2**20
+    """Largest body in bytes."""
+    content_policy: ClassVar[str] = "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+    managers: Managers
+    identity: Identity
+    correlation: str
+
+    def initialize(self, managers: Managers) -> None:
+        """Take what the application hands to every handler."""
+        self.managers = managers
+        self._received: list[bytes] = []
+        self._size = 0
+
+    def set_default_headers(self) -> None:
+        """Let nothing of an answer be sniffed, framed, run or kept."""
+        asked = self.request.headers.get("X-Correlation-Id", "")
+        self.correlation = asked if _CORRELATION.fullmatch(asked) else secrets.token_hex(8)
+        self.set_header("X-Correlation-Id", self.correlation)
+        self.clear_header("Server")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", self.content_policy)
+        self.set_header("Cache-Control", "no-store")
+
+    def prepare(self) -> Awaitable[None] | None:
+        """Check the host, the caller and the announced size, before any of the body is read."""
+        self._check_host()
+        if not self.public:
+            self.identity = self.managers.access.identify(self._bearer())
+        announced = self.request.headers.get("Content-Length", "")
+        if announced.isdecimal() and int(announced) > self.limit:
+            raise self._too_large()
+        self.request.connection.set_max_body_size(self.limit + 1)  # type: ignore[union-attr]
+        return None
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        """Collect the body; a chunked one that grows past the limit is refused and not read on."""
+        self._size += len(chunk)
+        if self._size <= self.limit:
+            self._received.append(chunk)
+        elif not self._finished:
+            self._received.clear()
+            self.refuse(self._too_large())
+        return None
+
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(self._received)
+
+    def decode(self, kind: type[T]) -> T:
+        """Decode the body as JSON of a wire type.
+
+        Raises
+        ------
+        InvalidRequest
+            With the JSON path and the expected type of what does not fit.
+        """
+        try:
+            return msgspec.json.decode(self.body(), type=kind)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at ")
+            raise errors.InvalidRequest(f"the body does not fit: {error}", fields=path.strip("`") if text else "$") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise errors.InvalidRequest(f"the body is not JSON: {error}", fields="$") from None
+
+    def answer(self, value: Any, status: int = 200) -> None:
+        """Finish with a value as JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(msgspec.json.encode(value))
+
+    def refuse(self, error: MLOpsError) -> None:
+        """Finish with an error as JSON."""
+        status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+        if isinstance(error, errors.NotAuthenticated):
+            self.set_header("WWW-Authenticate", "Bearer")
+        if error.retry_after is not None:
+            self.set_header("Retry-After", str(max(1, round(error.retry_after))))
+        self.answer(
+            ErrorBody(message=error.message, code=status, exception_type=type(error).__name__, fields=error.fields), status
+        )
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer what a handler raised; a defect of ours shows nothing but the correlation id."""
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        if isinstance(error, MLOpsError):
+            self.refuse(error)
+        elif status_code == 405:  # noqa: PLR2004
+            self.set_header("Allow", ", ".join(self._allowed()))
+            self.answer(_plain(f"{self.request.method} is not for this address", status_code, "InvalidRequest"), 405)
+        elif isinstance(error, HTTPError) and status_code < 500:  # noqa: PLR2004
+            self.answer(_plain(error.log_message or self._reason, status_code, "InvalidRequest"), status_code)
+        else:
+            message = f"the server met a defect of its own; its log has the rest under {self.correlation}"
+            self.answer(_plain(message, status_code, "InternalError"), status_code)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log defects with their stack, and refusals not at all: the access log has them."""
+        if not isinstance(value, MLOpsError | HTTPError):
+            log.error("correlation=%s %s", self.correlation, self._request_summary(), exc_info=(typ, value, tb))
+
+    def _bearer(self) -> str:
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise errors.NotAuthenticated
+        return token.strip()
+
+    def _check_host(self) -> None:
+        """Refuse a name that was never ours: a web page may have pointed its own name here (DNS rebinding)."""
+        hosts = self.managers.hosts
+        name = self.request.host_name.lower().strip("[]")
+        if hosts is not None and name not in hosts:
+            raise errors.Forbidden(
+                f"this server is not addressed as {name[:100]!r}; known names: {', '.join(sorted(hosts))} (setting: allow_hosts)"
+            )
+
+    def _too_large(self) -> MLOpsError:
+        return errors.TooLarge(f"the body is larger than the {self.limit} bytes that this address takes")
+
+    def _allowed(self) -> list[str]:
+        plain = RequestHandler._unimplemented_method  # noqa: SLF001  # tornado has no other way to tell
+        return [verb for verb in self.SUPPORTED_METHODS if getattr(type(self), verb.lower()) is not plain]
+
+
+class UnknownAddress(BaseHandler):
+    """Whatever is not on the page of URLs."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Say that it is unknown, to those who may know."""
+        super().prepare()
+        raise errors.NotFound(f"there is nothing at {self.request.path[:200]!r}; see /docs")
+
+
+def _plain(message: str, status: int, kind: str) -> ErrorBody:
+    return ErrorBody(message=message, code=status, exception_type=kind)
+
+

@@ -1,0 +1,70 @@
+"""The `/events` WebSocket: a picture of what the viewer may see, then every change to it."""
+
+from __future__ import annotations
+
+import msgspec
+from tornado.web import HTTPError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.schema.access import Identity
+from jupyter_mlops.schema.events import Picture, ServiceChanged
+from jupyter_mlops.schema.services import Revision
+from jupyter_mlops.server.handlers.base import Managers
+from jupyter_mlops.server.managers.catalog import view
+
+BACKLOG_LIMIT = 2**20
+"""Bytes that may wait for one viewer; who does not read is cut off and may come again for a new picture."""
+
+
+class EventsSocket(WebSocketHandler):
+    """Authenticated and origin-checked before the upgrade; the viewer sends nothing."""
+
+    managers: Managers
+    identity: Identity
+
+    def initialize(self, managers: Managers) -> None:
+        """Take what the application hands to every handler."""
+        self.managers = managers
+        self._stop = lambda: None
+
+    def prepare(self) -> None:
+        """Refuse whoever has no valid token."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        try:
+            if scheme.lower() != "bearer":
+                raise HTTPError(403, "a bearer token is needed")
+            self.identity = self.managers.access.identify(token.strip())
+        except MLOpsError as error:
+            raise HTTPError(403, error.message) from None
+
+    def open(self) -> None:
+        """Send the picture, then listen."""
+        events = self.managers.events
+        services = tuple(self.managers.services.list(self.identity))
+        self._send(Picture(seq=events.sequence, services=services))
+        self._stop = events.listen(self._changed)
+
+    def on_message(self, message: str | bytes) -> None:
+        """Cut off a viewer that talks: nothing it could say has a meaning."""
+        self.close(1003, "this socket only tells")
+
+    def on_close(self) -> None:
+        """Stop listening."""
+        self._stop()
+
+    def _changed(self, sequence: int, action: str, revision: Revision) -> None:
+        shown = None if action == "deleted" else view(revision, self.identity)
+        self._send(
+            ServiceChanged(seq=sequence, action=action, name=revision.name, version=revision.version, service=shown)
+        )
+
+    def _send(self, message: Picture | ServiceChanged) -> None:
+        stream = self.ws_connection and self.ws_connection.stream  # type: ignore[attr-defined]
+        if stream and len(stream._write_buffer) > BACKLOG_LIMIT:  # noqa: SLF001  # tornado shows it nowhere else
+            self.close(1008, "too slow")
+            return
+        try:
+            self.write_message(msgspec.json.encode(message).decode())
+        except WebSocketClosedError:
+            self._stop()

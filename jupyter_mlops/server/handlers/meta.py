@@ -1,0 +1,61 @@
+"""Health, status, and the documentation page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tornado.web import StaticFileHandler
+
+import jupyter_mlops
+from jupyter_mlops.server.handlers.base import BaseHandler, UnknownAddress
+
+STATIC = Path(jupyter_mlops.__file__).parent / "static"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+
+
+class Health(BaseHandler):
+    """`/health`: public, and says nothing that helps an attacker."""
+
+    public = True
+
+    def get(self) -> None:
+        """Say that the server answers, and which it is."""
+        self.answer(self.managers.status.health())
+
+
+class Status(BaseHandler):
+    """`/status`."""
+
+    def get(self) -> None:
+        """Describe the server's parts, in Machine Learning Server's shape."""
+        self.answer(self.managers.status.status(self.identity))
+
+
+class Docs(BaseHandler):
+    """`/docs`: a static page; what it shows it asks for with the visitor's own login."""
+
+    public = True
+    content_policy = _PAGE_POLICY
+
+    def get(self) -> None:
+        """Send the page."""
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.set_header("Cache-Control", "no-cache")
+        self.finish((STATIC / "docs.html").read_bytes())
+
+
+class DocsFile(StaticFileHandler):
+    """`/docs/static/...`: the page's scripts and styles, which come with this package."""
+
+    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002
+        """Let nothing be sniffed."""
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", _PAGE_POLICY)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say only that there is no such file."""
+        UnknownAddress.write_error(self, status_code, **kwargs)  # type: ignore[arg-type]

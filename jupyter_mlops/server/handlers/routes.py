@@ -1,0 +1,52 @@
+"""Every URL of the server on one page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_mlops.server.handlers.access import Login, RefreshToken
+from jupyter_mlops.server.handlers.base import Managers
+from jupyter_mlops.server.handlers.events import EventsSocket
+from jupyter_mlops.server.handlers.executions import Execution, Swagger
+from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, Status
+from jupyter_mlops.server.handlers.services import Service, Services, Version
+from jupyter_mlops.server.handlers.uploads import Upload, UploadedBlob, Uploads
+
+_PART = r"([^/]+)"
+
+PUBLIC = {
+    ("GET", "/health"),
+    ("POST", "/login"),
+    ("POST", "/login/refreshToken"),
+    ("DELETE", "/login/refreshToken"),
+    ("GET", "/docs"),
+    ("GET", "/docs/static/(.*)"),
+}
+"""What needs no credential, and nothing else."""
+
+ROUTES: list[tuple[str, Any]] = [
+    (r"/health", Health),
+    (r"/login", Login),
+    (r"/login/refreshToken", RefreshToken),
+    (r"/docs", Docs),
+    (r"/docs/static/(.*)", DocsFile),
+    (r"/status", Status),
+    (r"/events", EventsSocket),
+    (r"/services", Services),
+    (rf"/services/{_PART}", Service),
+    (rf"/services/{_PART}/{_PART}", Version),
+    (r"/uploads", Uploads),
+    (rf"/uploads/{_PART}", Upload),
+    (rf"/uploads/{_PART}/{_PART}", UploadedBlob),
+    (rf"/api/{_PART}", Execution),
+    (rf"/api/{_PART}/{_PART}/swagger\.json", Swagger),
+    (rf"/api/{_PART}/{_PART}", Execution),
+]
+
+
+def rules(managers: Managers) -> list[tuple[str, Any, dict[str, Any]]]:
+    """The routes with what each handler is made with."""
+    return [
+        (pattern, handler, {"path": str(STATIC)} if handler is DocsFile else {"managers": managers})
+        for pattern, handler in ROUTES
+    ]

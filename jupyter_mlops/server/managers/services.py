@@ -1,0 +1,283 @@
+"""Publishing, changing, listing and deleting services."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import sys
+import uuid
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from jupyter_mlops.codec import InputReader
+from jupyter_mlops.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.services import Definition, PublishRequest, Revision, ServiceView
+from jupyter_mlops.schema.snapshots import Manifest
+from jupyter_mlops.schema.types import check_name
+from jupyter_mlops.server.managers.access import require
+from jupyter_mlops.server.managers.catalog import Catalog, may_change, view
+from jupyter_mlops.server.managers.differences import differences
+from jupyter_mlops.server.managers.events import Events
+from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.stores.services import ServiceStore
+
+T = TypeVar("T")
+_Record = Callable[[Revision], Awaitable[None]]
+
+
+class ServiceManager:
+    """The rules of publishing: all or nothing, and proven before it is visible.
+
+    Parameters
+    ----------
+    store, catalog, uploads, executions, events:
+        Where revisions are kept, looked up, brought from, scored, and announced.
+    """
+
+    def __init__(
+        self,
+        store: ServiceStore,
+        catalog: Catalog,
+        uploads: UploadManager,
+        executions: ExecutionManager,
+        events: Events,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._uploads = uploads
+        self._executions = executions
+        self._events = events
+        # One publish of a name at a time, so that two cannot take the same version number.
+        self._publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def open(self) -> None:
+        """Read every published version."""
+        for revision in await self._store.current():
+            self._catalog.put(revision)
+
+    def list(self, identity: Identity, name: str | None = None, version: str | None = None) -> list[ServiceView]:
+        """The services that the caller may see, oldest first.
+
+        Raises
+        ------
+        NotFound
+            For an unknown name or version.
+        """
+        require(identity, Action.LIST)
+        if name is None:
+            found = self._catalog.all()
+        elif version is None:
+            self._catalog.find(name)
+            found = self._catalog.versions(name)
+        else:
+            found = [self._catalog.find(name, version)]
+        return [view(revision, identity) for revision in found]
+
+    async def publish(
+        self, identity: Identity, name: str, version: str | None, request: PublishRequest
+    ) -> tuple[Revision, bool]:
+        """Publish a version, or return the existing one when it is the same.
+
+        Parameters
+        ----------
+        identity:
+            The publisher.
+        name, version:
+            What to call it; without a version a GUID is made, or the next number when the request says so.
+        request:
+            What it does and holds.
+
+        Returns
+        -------
+        tuple of Revision and bool
+            The revision, and whether it is new.
+
+        Raises
+        ------
+        Conflict
+            When the version exists and differs, naming what differs.
+        PublishRefused
+            When it does not load or does not answer its sample. Then nothing is left of it.
+        """
+        require(identity, Action.PUBLISH)
+        try:
+            check_name(name, "name")
+            if version is not None:
+                check_name(version, "version")
+            manifest = self._manifest(identity, request)
+            definition = _definition(request, Definition(), manifest)
+            async with self._publishing[name]:
+                existing = self._existing(name, version, numbered=request.numbered)
+                if existing is not None:
+                    changed = differences(existing, definition, manifest)
+                    if not changed:
+                        return existing, False
+                    if not request.numbered:
+                        raise _taken(existing, changed, self._next_number(name))
+                chosen = version or (self._next_number(name) if request.numbered else str(uuid.uuid4()))
+                revision = self._revision(identity, name, chosen, await self._store.last_number(name, chosen) + 1, definition, manifest)
+                revision = await self._prove(revision, request, self._store.publish)
+        finally:
+            await self._close_upload(identity, request)
+        self._events.emit("published", revision)
+        return revision, True
+
+    async def update(self, identity: Identity, name: str, version: str, request: PublishRequest) -> Revision:
+        """Make a new revision of a version; what the request omits stays as it is.
+
+        Raises
+        ------
+        Forbidden
+            When the version is somebody else's.
+        PublishRefused
+            When the new revision does not load; the old one stays in force.
+        """
+        require(identity, Action.PUBLISH)
+        try:
+            async with self._publishing[name]:
+                old = self._mine(identity, name, version)
+                manifest = self._manifest(identity, request) or old.manifest
+                definition = _definition(request, old.definition, manifest)
+                number = await self._store.last_number(name, old.version) + 1
+                revision = self._revision(identity, name, old.version, number, definition, manifest)
+                if manifest is old.manifest:
+                    revision = msgspec.structs.replace(revision, interpreter=old.interpreter)
+                revision = await self._prove(revision, request, lambda new: self._store.revise(new, old.id))
+                self._executions.retire(old)
+        finally:
+            await self._close_upload(identity, request)
+        self._events.emit("updated", revision)
+        return revision
+
+    async def delete(self, identity: Identity, name: str, version: str) -> None:
+        """Delete a version with its revisions, kernels and what only it held.
+
+        Raises
+        ------
+        Forbidden
+            When the version is somebody else's.
+        """
+        require(identity, Action.PUBLISH)
+        async with self._publishing[name]:
+            revision = self._mine(identity, name, version)
+            held = await self._store.delete(name, revision.version)
+            self._catalog.remove(revision)
+            self._executions.retire(revision)
+        await self._uploads.release(held)
+        self._events.emit("deleted", revision)
+
+    def _mine(self, identity: Identity, name: str, version: str) -> Revision:
+        revision = self._catalog.find(name, version)
+        if not may_change(identity, revision):
+            raise Forbidden(
+                f"service {name} version {version} was published by {revision.published_by}; "
+                "only its publisher and Owners may change it"
+            )
+        return revision
+
+    def _manifest(self, identity: Identity, request: PublishRequest) -> Manifest | None:
+        if request.snapshot_id is not UNSET and request.snapshot_id is not None:
+            raise NotFound("there is no such snapshot; this server takes objects as an upload", fields="$.snapshotId")
+        return None if request.upload is UNSET else self._uploads.manifest(identity, request.upload)
+
+    def _existing(self, name: str, version: str | None, *, numbered: bool) -> Revision | None:
+        if version is not None:
+            return self._catalog.get(name, version)
+        versions = self._catalog.versions(name)
+        return versions[-1] if numbered and versions else None
+
+    def _next_number(self, name: str) -> str:
+        numbers = [int(r.version) for r in self._catalog.versions(name) if r.version.isdecimal() and r.version.isascii()]
+        return str(max(numbers, default=0) + 1)
+
+    def _revision(
+        self, identity: Identity, name: str, version: str, number: int, definition: Definition, manifest: Manifest | None
+    ) -> Revision:
+        return Revision(
+            id=uuid.uuid4().hex,
+            name=name,
+            version=version,
+            number=number,
+            definition=definition,
+            manifest=manifest,
+            interpreter=_interpreter(identity, manifest),
+            published_by=identity.name,
+            created=dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds"),
+            proof="loaded",
+        )
+
+    async def _prove(self, revision: Revision, request: PublishRequest, record: _Record) -> Revision:
+        """Put it on disk, load it in a fresh kernel, let it answer its sample; only then record and show it."""
+        if request.upload is not UNSET:
+            await self._uploads.keep(request.upload)
+        sample = None
+        if request.sample is not UNSET:
+            sample = InputReader(revision.definition.inputs).read(msgspec.json.encode(request.sample))
+            revision = msgspec.structs.replace(revision, proof="answered")
+        pool = await self._executions.prove(revision, sample)
+        try:
+            await record(revision)
+        except BaseException:
+            await pool.close()
+            raise
+        self._executions.adopt(revision, pool)
+        self._catalog.put(revision)
+        return revision
+
+    async def _close_upload(self, identity: Identity, request: PublishRequest) -> None:
+        if request.upload is not UNSET:
+            await self._uploads.forget(identity, request.upload)
+
+
+def _definition(request: PublishRequest, old: Definition, manifest: Manifest | None) -> Definition:
+    if request.runtime_type not in {UNSET, "Python"}:
+        raise InvalidRequest(
+            f"runtimeType {request.runtime_type!r} is not served here; this server scores Python",
+            fields="$.runtimeType",
+        )
+    # Code that comes without a function replaces a function that was there before.
+    function = "" if request.function is UNSET and request.code is not UNSET else _or(request.function, old.function)
+    definition = Definition(
+        code=_or(request.code, old.code),
+        init_code=_or(request.init_code, old.init_code) or "",
+        description=_or(request.description, old.description),
+        operation_id=_or(request.operation_id, old.operation_id),
+        inputs=_or(request.input_parameter_definitions, old.inputs),
+        outputs=_or(request.output_parameter_definitions, old.outputs),
+        artifacts=_or(request.output_file_names, old.artifacts),
+        function=function,
+        init=_or(request.init, old.init) or "",
+        timeout=_or(request.timeout, old.timeout),
+    )
+    definition.check()
+    names = {captured.name for captured in manifest.names} if manifest else set()
+    for field, name in (("function", definition.function), ("init", definition.init)):
+        if name and name not in names:
+            raise InvalidRequest(f"the snapshot holds no {name!r}", fields=f"$.{field}")
+    return definition
+
+
+def _or(value: T | msgspec.UnsetType, old: T) -> T:
+    return old if isinstance(value, msgspec.UnsetType) else value
+
+
+def _interpreter(identity: Identity, manifest: Manifest | None) -> str:
+    """The publishing kernel's own Python when it is on this host under this account, else the server's."""
+    wanted = manifest.environment.executable if manifest and identity.local else ""
+    path = Path(wanted)
+    return wanted if wanted and path.is_absolute() and path.is_file() else sys.executable
+
+
+def _taken(existing: Revision, changed: list[str], number: str) -> Conflict:
+    return Conflict(
+        f"service {existing.name} version {existing.version} exists and differs in: {', '.join(changed)}. "
+        f"Update it in place (PATCH; in a notebook: --update), or publish the next version, {number}",
+        fields="$.version",
+    )

@@ -1,0 +1,78 @@
+"""How the server is, for people and for monitoring."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import jupyter_mlops
+from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.base import API_VERSION
+from jupyter_mlops.server.floors import below_floor
+from jupyter_mlops.server.managers.access import require
+from jupyter_mlops.server.managers.catalog import Catalog
+from jupyter_mlops.server.managers.executions import ExecutionManager
+
+
+class StatusManager:
+    """Reports on the server's parts.
+
+    Parameters
+    ----------
+    instance:
+        The server's instance id.
+    catalog, executions:
+        What there is, and what runs.
+    """
+
+    def __init__(self, instance: str, catalog: Catalog, executions: ExecutionManager) -> None:
+        self._instance = instance
+        self._catalog = catalog
+        self._executions = executions
+        self.draining = False
+
+    def health(self) -> dict[str, str]:
+        """What anybody may know."""
+        status = "draining" if self.draining else "ok"
+        return {
+            "status": status,
+            "instance": self._instance,
+            "version": jupyter_mlops.__version__,
+            "api": API_VERSION,
+        }
+
+    def status(self, identity: Identity) -> dict[str, Any]:
+        """The state of every part, in the shape of Machine Learning Server's StatusResponse."""
+        require(identity, Action.LIST)
+        services = {f"{r.name}/{r.version}": self._service(r) for r in self._catalog.all()}
+        failing = any(service["statusCode"] != "pass" for service in services.values())
+        outdated = below_floor()
+        database = {
+            "statusCode": "pass",
+            "components": None,
+            "details": {"type": "sqlite", "state": "Open", "version": sqlite3.sqlite_version},
+        }
+        return {
+            "statusCode": "warn" if failing or outdated else "pass",
+            "components": {
+                "services": {"statusCode": "warn" if failing else "pass", "components": services, "details": {}},
+                "database": database,
+            },
+            "details": {"version": jupyter_mlops.__version__, "belowSecurityFloor": outdated},
+        }
+
+    def _service(self, revision: Any) -> dict[str, Any]:
+        pool = self._executions.pool(revision)
+        details: dict[str, Any] = {"revision": revision.number, "kernels": [], "waiting": 0, "running": 0}
+        error = ""
+        if pool is not None:
+            error = pool.last_error
+            details |= {
+                "kernels": [kernel.pid for kernel in pool.kernels()],
+                "waiting": pool.waiting(),
+                "running": pool.running(),
+                "restarts": pool.restarts,
+            }
+        if error:
+            details["lastError"] = error
+        return {"statusCode": "warn" if error else "pass", "components": None, "details": details}

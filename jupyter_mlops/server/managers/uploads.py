@@ -1,0 +1,166 @@
+"""Uploads: what a publish will hold, sent blob by blob, seen by nobody until it is published."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_mlops.errors import NotFound, TooLarge, Unavailable
+from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.snapshots import Blob, Manifest, Upload
+from jupyter_mlops.server.managers.access import require
+from jupyter_mlops.server.stores.blobs import BlobStore, BlobWriter
+from jupyter_mlops.server.stores.database import Database
+from jupyter_mlops.server.stores.services import ServiceStore
+
+LIFETIME_SECONDS = 3600.0
+SIZE_LIMIT = 16 * 2**30
+SPACE_KEPT_FREE = 0.1
+PER_USER = 20
+
+
+@dataclass
+class _Open:
+    manifest: Manifest
+    owner: str
+    touched: float
+
+
+class UploadManager:
+    """Receives uploads, and keeps every blob that is in use, promised or published.
+
+    Parameters
+    ----------
+    directory:
+        The data directory.
+    database:
+        Its thread does the file work that must not meet a half-done publish.
+    services:
+        Knows which blobs are referred to.
+    blobs:
+        Where the bytes lie.
+    """
+
+    def __init__(self, directory: Path, database: Database, services: ServiceStore, blobs: BlobStore) -> None:
+        self._directory = directory
+        self._database = database
+        self._services = services
+        self._blobs = blobs
+        self._open: dict[str, _Open] = {}
+        self._leases: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """Remove what no service holds: uploads and publishes that a server before this one did not finish."""
+        await self._database.outside(self._blobs.open)
+        await self._remove_unused(await self._database.outside(self._blobs.all))
+
+    async def begin(self, identity: Identity, manifest: Manifest) -> Upload:
+        """Announce an upload; what the answer lists as missing is to be sent.
+
+        Blobs that the caller's own services hold need not be sent again. Of other users' blobs nothing is
+        said: knowing a digest is not having the bytes.
+
+        Raises
+        ------
+        TooLarge
+            When it is larger than 16 GiB.
+        Unavailable
+            When the disk would be left less than a tenth free, or too many uploads are open.
+        """
+        require(identity, Action.PUBLISH)
+        manifest.check()
+        self._forget_old()
+        size = manifest.size()
+        if size > SIZE_LIMIT:
+            raise TooLarge(f"the snapshot has {size} bytes; at most {SIZE_LIMIT} are taken", fields="$.manifest")
+        space = shutil.disk_usage(self._directory)
+        if space.free - size < space.total * SPACE_KEPT_FREE / 10:
+            raise Unavailable(f"the snapshot has {size} bytes and the server's disk only {space.free} free")
+        if sum(1 for upload in self._open.values() if upload.owner == identity.name) >= PER_USER:
+            raise Unavailable(f"{PER_USER} uploads of yours are open; finish or delete one", retry_after=60)
+        owned = await self._services.owned_blobs(identity.name)
+        upload = secrets.token_hex(16)
+        await asyncio.to_thread(self._blobs.begin, upload)
+        self._open[upload] = _Open(manifest, identity.name, time.monotonic())
+        self._leases.update(manifest.blobs().keys())
+        missing = (d for d in manifest.blobs() if d not in owned or not self._blobs.path(d).is_file())
+        return Upload(id=upload, missing=tuple(missing))
+
+    def receive(self, identity: Identity, upload: str, digest: str) -> tuple[BlobWriter, int]:
+        """Start receiving one blob; its writer and its size in bytes.
+
+        Raises
+        ------
+        NotFound
+            When the upload is not the caller's, or its manifest does not name the blob.
+        """
+        found = self._find(identity, upload)
+        size = found.manifest.blobs().get(digest)
+        if size is None:
+            raise NotFound(f"the upload's manifest names no blob {digest[:80]!r}")
+        found.touched = time.monotonic()
+        return self._blobs.receive(upload, Blob(digest=digest, size=size)), size
+
+    def manifest(self, identity: Identity, upload: str) -> Manifest:
+        """What an upload announced."""
+        found = self._find(identity, upload)
+        found.touched = time.monotonic()
+        return found.manifest
+
+    async def keep(self, upload: str) -> None:
+        """Move the upload's blobs to their place; they stay while the upload is open or a service holds them.
+
+        Raises
+        ------
+        Conflict
+            When a blob was not sent.
+        """
+        manifest = self._open[upload].manifest
+        await self._database.outside(lambda: self._blobs.keep(upload, manifest))
+
+    async def forget(self, identity: Identity, upload: str) -> None:
+        """End an upload; what it brought goes unless a service holds it."""
+        self._find(identity, upload)
+        await self._close(upload)
+
+    def path(self, blob: Blob) -> str:
+        """Where a kept blob lies."""
+        return str(self._blobs.path(blob.digest))
+
+    async def release(self, digests: set[str]) -> None:
+        """Remove those of the blobs that nothing holds any more."""
+        await self._remove_unused(digests)
+
+    def _find(self, identity: Identity, upload: str) -> _Open:
+        found = self._open.get(upload)
+        if found is None or found.owner != identity.name:
+            raise NotFound("there is no such upload; begin one with POST /uploads", fields="$.upload")
+        return found
+
+    def _forget_old(self) -> None:
+        limit = time.monotonic() - LIFETIME_SECONDS
+        for upload in [key for key, value in self._open.items() if value.touched < limit]:
+            task = asyncio.get_running_loop().create_task(self._close(upload))
+            task.add_done_callback(lambda done: done.result())
+
+    async def _close(self, upload: str) -> None:
+        found = self._open.pop(upload, None)
+        if found is None:
+            return
+        digests = set(found.manifest.blobs())
+        self._leases.subtract(digests)
+        self._leases = +self._leases
+        await asyncio.to_thread(self._blobs.forget, upload)
+        await self._remove_unused(digests)
+
+    async def _remove_unused(self, digests: set[str]) -> None:
+        held = await self._services.referenced_blobs()
+        # Leases are read in the loop's own time, after the rows: what is published meanwhile is leased.
+        unused = digests - held - set(self._leases)
+        if unused:
+            await self._database.outside(lambda: self._blobs.remove(unused))
