@@ -49,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         prog="jupyter mlops", usage="\n" + _HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=sorted(_COMMANDS))
-    parser.add_argument("--data-dir", default=None, help="the data directory (default: Jupyter's data directory + mlops)")
+    parser.add_argument(
+        "--data-dir", default=None, help="the data directory (default: Jupyter's data directory + mlops)"
+    )
     parser.add_argument("--version", action="version", version=jupyter_mlops.__version__)
     chosen = parser.parse_args(words)
     try:
@@ -86,13 +88,15 @@ def _status(directory: str | None) -> int:
     if found is None:
         print(f"no server runs on {data_dir(directory)}")
         return 1
-    request = urllib.request.Request(f"{found.url}/status", headers={"Authorization": f"Bearer {found.token}"})  # noqa: S310
+    request = urllib.request.Request(f"{found.url}/status", headers={"Authorization": f"Bearer {found.token}"})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
         status: dict[str, Any] = json.load(response)
     print(f"{found.url} (process {found.pid}, version {found.version}): {status['statusCode']}")
     for name, service in status["components"]["services"]["components"].items():
         details = service["details"]
-        print(f"  {name}: {len(details['kernels'])} kernels, {details['waiting']} waiting {details.get('lastError', '')}")
+        print(
+            f"  {name}: {len(details['kernels'])} kernels, {details['waiting']} waiting {details.get('lastError', '')}"
+        )
     return 0
 
 

@@ -84,24 +84,26 @@ class InputReader:
         text, _, path = str(error).partition(" - at `")
         quoted = text.split("`")
         if "missing required field" in text:
-            where, came = f"$.{quoted[1]}", "it is missing"
+            where, came = f"$.{quoted[1]}", "but it is missing"
         elif "unknown field" in text:
             return InvalidInput(
-                f"$.{quoted[1]}: the service has no such input; it has {self._described()}", fields=f"$.{quoted[1]}"
+                f"$.{quoted[1]}: the service has no such input; it has {self._described()}",
+                fields=f"$.{quoted[1]}",
             )
         else:
-            where, came = path.rstrip("`") or "$", text[0].lower() + text[1:]
+            where = path.rstrip("`") or "$"
+            came = text[text.index("got `") :] if "got `" in text else text[0].lower() + text[1:]
         expected = next(
             (p.type for p in self._parameters if where == f"$.{p.name}" or where.startswith(f"$.{p.name}[")),
             "a JSON object",
         )
-        return InvalidInput(f"{where}: expected {expected}, but {came}; inputs: {self._described()}", fields=where)
+        return InvalidInput(f"{where}: expected {expected}, {came}; inputs: {self._described()}", fields=where)
 
     def _described(self) -> str:
         return ", ".join(f"{p.name}: {p.type}" for p in self._parameters) or "none"
 
 
-def _check_integer(value: int | float, path: str) -> int:
+def _check_integer(value: float, path: str) -> int:
     if isinstance(value, float):
         if not value.is_integer():
             raise InvalidInput(f"Expected `int | null`, got {value!r} - at `{path}`", fields=path)
@@ -115,7 +117,8 @@ def _check_matrix(value: list[list[Scalar]], path: str) -> list[list[Scalar]]:
         if len(row) != width:
             where = f"{path}[{index}]"
             raise InvalidInput(
-                f"Expected a row of {width} values like the first, got {len(row)} - at `{where}`", fields=where
+                f"Expected a row of {width} values like the first, got {len(row)} - at `{where}`",
+                fields=where,
             )
     return value
 

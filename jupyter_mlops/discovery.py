@@ -129,9 +129,17 @@ def find_or_start(directory: Path, *, announce: bool = False) -> tuple[ServerFil
 
 def _start(directory: Path, log: Path) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
-    command = [sys.executable, "-m", "jupyter_mlops", "serve", "--port=0", f"--data-dir={directory}", "--auto"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_mlops",
+        "serve",
+        "--port=0",
+        f"--data-dir={directory}",
+        "--auto",
+    ]
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as sink:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=sink,
@@ -140,7 +148,6 @@ def _start(directory: Path, log: Path) -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
-    return process
 
 
 def _check_api(found: ServerFile) -> None:

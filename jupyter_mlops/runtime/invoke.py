@@ -7,7 +7,6 @@ import base64
 import operator
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -114,7 +113,9 @@ class Invoker:
             exec(service.init_code, namespace)  # noqa: S102
         assert service.code is not None
         exec(service.code, namespace)  # noqa: S102
-        return {output.name: namespace[output.name] for output in service.definition.outputs if output.name in namespace}
+        return {
+            output.name: namespace[output.name] for output in service.definition.outputs if output.name in namespace
+        }
 
     def _answer(self, value: Any) -> tuple[Outcome, Any]:
         outputs = self._service.definition.outputs
@@ -124,9 +125,7 @@ class Invoker:
         except InvalidInput as error:
             return Outcome.RAISED, f"the answer does not fit the service's declared outputs: {error}"
 
-    def _end(
-        self, call: Call, begun: tuple[float, dict[str, Any]], outcome: Outcome, result: Any
-    ) -> Reply:
+    def _end(self, call: Call, begun: tuple[float, dict[str, Any]], outcome: Outcome, result: Any) -> Reply:
         started, before = begun
         self._undo_rebinding(before)
         changed, dirty = self._service.workdir.changes()

@@ -22,16 +22,16 @@ CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
 _PR_SET_PDEATHSIG = 1
 
 
-class ScoringKernel(IPythonKernel):  # type: ignore[misc]  # ipykernel ships no types
+class ScoringKernel(IPythonKernel):
     """An IPython kernel that connects to the server's scoring channel when its loop runs."""
 
     def start(self) -> None:
         """Start serving shell messages, and connect to the server."""
-        super().start()
+        super().start()  # type: ignore[no-untyped-call]
         address, _, key = os.environ.pop(CHANNEL_VARIABLE).rpartition(" ")
         self._connecting = asyncio.get_event_loop_policy().get_event_loop().create_task(connect(address, key))
 
-    def do_shutdown(self, restart: bool) -> dict[str, Any]:  # noqa: FBT001
+    async def do_shutdown(self, restart: bool) -> dict[str, Any]:  # noqa: FBT001
         """Refuse to end for an attached console: the pool owns this kernel's life."""
         return {"status": "ok", "restart": restart}
 
@@ -71,5 +71,5 @@ def main() -> None:
     """Run the kernel until the server goes away."""
     die_with_parent()
     app = IPKernelApp.instance(kernel_class=ScoringKernel)
-    app.initialize()
-    app.start()
+    app.initialize()  # type: ignore[no-untyped-call]
+    app.start()  # type: ignore[no-untyped-call]

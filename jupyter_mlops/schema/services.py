@@ -20,20 +20,20 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     that leaves its outputs in variables, or a `function` of the uploaded snapshot.
     """
 
-    snapshot_id: str | None | msgspec.UnsetType = msgspec.UNSET
+    snapshot_id: str | msgspec.UnsetType | None = msgspec.UNSET
     code: str | msgspec.UnsetType = msgspec.UNSET
-    description: str | None | msgspec.UnsetType = msgspec.UNSET
-    operation_id: str | None | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    operation_id: str | msgspec.UnsetType | None = msgspec.UNSET
     input_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType = msgspec.UNSET
     output_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType = msgspec.UNSET
     runtime_type: str | msgspec.UnsetType = msgspec.UNSET
-    init_code: str | None | msgspec.UnsetType = msgspec.UNSET
+    init_code: str | msgspec.UnsetType | None = msgspec.UNSET
     output_file_names: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
     upload: str | msgspec.UnsetType = msgspec.UNSET
     """Id of a finished upload whose manifest becomes the service's snapshot."""
     function: str | msgspec.UnsetType = msgspec.UNSET
     """Name, in the snapshot, of the callable that is called with the inputs by name."""
-    init: str | None | msgspec.UnsetType = msgspec.UNSET
+    init: str | msgspec.UnsetType | None = msgspec.UNSET
     """Name, in the snapshot, of a function that is called once per kernel."""
     sample: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
     """Inputs that the fresh kernel must answer before the service is visible."""

@@ -110,7 +110,8 @@ class Manifest(Wire, frozen=True):
             odd = any(part in {"", ".", ".."} or len(part.encode()) > 255 for part in parts)  # noqa: PLR2004
             if odd or "\\" in file.path or not file.path.isprintable() or file.path in seen:
                 raise InvalidRequest(
-                    f"{file.path[:200]!r} is not a relative file path", fields=f"$.manifest.files[{index}].path"
+                    f"{file.path[:200]!r} is not a relative file path",
+                    fields=f"$.manifest.files[{index}].path",
                 )
             seen.add(file.path)
 

@@ -57,14 +57,14 @@ class CannotStart(Exception):
     """Something stands in the way of starting; the message says what and what to do."""
 
 
-class ServeApp(JupyterApp):  # type: ignore[misc]  # traitlets classes are untyped
+class ServeApp(JupyterApp):
     """`jupyter mlops serve`: run the server in this process until it is told to stop."""
 
     name = "jupyter-mlops-serve"
     description = __doc__ or ""
     examples = "jupyter mlops serve --port 12800"
     version = jupyter_mlops.__version__
-    aliases = {  # noqa: RUF012  # traitlets reads class attributes
+    aliases = {  # traitlets reads class attributes
         "ip": "ServeApp.ip",
         "port": "ServeApp.port",
         "data-dir": "ServeApp.data_dir",
@@ -73,7 +73,7 @@ class ServeApp(JupyterApp):  # type: ignore[misc]  # traitlets classes are untyp
         "config": "JupyterApp.config_file",
         "log-level": "Application.log_level",
     }
-    flags = {  # noqa: RUF012
+    flags = {
         "auto": (
             {"ServeApp": {"auto": True}},
             "Started by a notebook: end after a day without calls or viewers.",
@@ -85,21 +85,27 @@ class ServeApp(JupyterApp):  # type: ignore[misc]  # traitlets classes are untyp
     data_dir = Unicode("", config=True, help="Data directory; the default is Jupyter's data directory + mlops.")
     admin_password_file = Unicode("", config=True, help="File that holds the password of the user admin.")
     allow_hosts = List(
-        Unicode(), config=True, help="Host names that requests may carry besides this machine's; ['*'] for any."
+        Unicode(),
+        config=True,
+        help="Host names that requests may carry besides this machine's; ['*'] for any.",
     )
     auto = Bool(False, config=True, help="Whether a notebook started this server by itself.")
     idle_timeout = Float(
-        86400.0, config=True, help="Seconds without calls or viewers after which a server started by a notebook ends."
+        86400.0,
+        config=True,
+        help="Seconds without calls or viewers after which a server started by a notebook ends.",
     )
     channel_tcp = Bool(
-        sys.platform == "win32", config=True, help="Talk to scoring kernels over loopback TCP, not a Unix socket."
+        sys.platform == "win32",
+        config=True,
+        help="Talk to scoring kernels over loopback TCP, not a Unix socket.",
     )
 
     def start(self) -> None:
         """Serve until told to stop; then exit with 0, or with 2 when something stood in the way."""
         super().start()
         os.umask(0o077)
-        logging.basicConfig(level=self.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("jupyter_mlops").setLevel(logging.INFO)
         logging.getLogger("alembic").setLevel(logging.WARNING)
         try:
@@ -188,7 +194,7 @@ class Server:
             max_body_size=2**40,  # each handler sets its own limit, and refuses before it reads
         )
         self._http.add_sockets(sockets)
-        url = "http://{}:{}".format(_shown(settings.ip), sockets[0].getsockname()[1])
+        url = f"http://{_shown(settings.ip)}:{sockets[0].getsockname()[1]}"
         self._announce(url)
         print(f"jupyter-mlops ready at {url}", flush=True)  # noqa: T201
 

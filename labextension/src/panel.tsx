@@ -79,7 +79,7 @@ export class ServicesPanel extends VDomRenderer<PanelModel> {
             <input
               type="search"
               aria-label={trans.__('Filter services')}
-              placeholder={trans.__('Filter by name, version, author…')}
+              placeholder={trans.__('Filter services')}
               value={filter}
               spellCheck={false}
               onChange={event => (this.model.filter = event.target.value)}

@@ -31,7 +31,8 @@ class AttemptLimiter:
             allowed = FREE_ATTEMPTS if key[0] else FREE_ATTEMPTS * 10
             if count >= allowed and time.monotonic() < until:
                 raise TooManyRequests(
-                    "too many failed attempts to log in; wait and try again", retry_after=until - time.monotonic()
+                    "too many failed attempts to log in; wait and try again",
+                    retry_after=until - time.monotonic(),
                 )
 
     def failed(self, user: str, address: str) -> None:

@@ -128,7 +128,9 @@ class BaseHandler(RequestHandler):
             return msgspec.json.decode(self.body(), type=kind)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at ")
-            raise errors.InvalidRequest(f"the body does not fit: {error}", fields=path.strip("`") if text else "$") from None
+            raise errors.InvalidRequest(
+                f"the body does not fit: {error}", fields=path.strip("`") if text else "$"
+            ) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.InvalidRequest(f"the body is not JSON: {error}", fields="$") from None
 
@@ -146,7 +148,8 @@ class BaseHandler(RequestHandler):
         if error.retry_after is not None:
             self.set_header("Retry-After", str(max(1, round(error.retry_after))))
         self.answer(
-            ErrorBody(message=error.message, code=status, exception_type=type(error).__name__, fields=error.fields), status
+            ErrorBody(message=error.message, code=status, exception_type=type(error).__name__, fields=error.fields),
+            status,
         )
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -194,7 +197,7 @@ class BaseHandler(RequestHandler):
 class UnknownAddress(BaseHandler):
     """Whatever is not on the page of URLs."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def prepare(self) -> None:
         """Say that it is unknown, to those who may know."""
         super().prepare()
         raise errors.NotFound(f"there is nothing at {self.request.path[:200]!r}; see /docs")
@@ -202,5 +205,3 @@ class UnknownAddress(BaseHandler):
 
 def _plain(message: str, status: int, kind: str) -> ErrorBody:
     return ErrorBody(message=message, code=status, exception_type=kind)
-
-

@@ -60,7 +60,7 @@ class EventsSocket(WebSocketHandler):
         )
 
     def _send(self, message: Picture | ServiceChanged) -> None:
-        stream = self.ws_connection and self.ws_connection.stream  # type: ignore[attr-defined]
+        stream = self.ws_connection and self.ws_connection.stream
         if stream and len(stream._write_buffer) > BACKLOG_LIMIT:  # noqa: SLF001  # tornado shows it nowhere else
             self.close(1008, "too slow")
             return

@@ -39,7 +39,7 @@ class UploadedBlob(BaseHandler):
 
     limit = SIZE_LIMIT
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def prepare(self) -> None:
         """Find the upload before the body is read."""
         super().prepare()
         if self.request.method != "PUT":

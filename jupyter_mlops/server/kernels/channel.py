@@ -98,7 +98,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         if self._tcp:
             self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0)
-            self.address = "tcp:127.0.0.1:{}".format(self._server.sockets[0].getsockname()[1])
+            self.address = f"tcp:127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         else:
             path = str(self._directory / "scoring")
             # The reference is kept: uvloop closes a Unix server that nobody holds.

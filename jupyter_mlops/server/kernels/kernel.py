@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from jupyter_mlops.errors import PublishRefused
-from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Load, Loaded, Reply
+from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Greeting, Load, Loaded, Reply
 from jupyter_mlops.server.kernels.channel import Connection, Listener
 from jupyter_mlops.server.kernels.launcher import Launched, Launcher
 
@@ -145,7 +145,9 @@ class Kernel:
         if not self._loaded.done():
             tail = self.log_tail()
             self._loaded.set_exception(
-                PublishRefused("the kernel ended while the service loaded" + (f"; its last words:\n{tail}" if tail else ""))
+                PublishRefused(
+                    "the kernel ended while the service loaded" + (f"; its last words:\n{tail}" if tail else "")
+                )
             )
         self._end()
 
@@ -157,8 +159,11 @@ class Kernel:
 
 
 async def _first(
-    greeted: asyncio.Future[tuple[object, Connection]], launcher: Launcher, launched: Launched, interpreter: str
-) -> tuple[object, Connection]:
+    greeted: asyncio.Future[tuple[Greeting, Connection]],
+    launcher: Launcher,
+    launched: Launched,
+    interpreter: str,
+) -> tuple[Greeting, Connection]:
     """Wait for the greeting, but no longer than the process lives."""
     while not greeted.done():
         await asyncio.wait([greeted], timeout=0.2)

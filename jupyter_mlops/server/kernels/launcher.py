@@ -22,6 +22,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.multikernelmanager import AsyncMultiKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets.config import Config
 
 import jupyter_mlops
@@ -120,9 +121,15 @@ class Launcher:
         }
         with (directory / "log").open("wb") as log:
             await self._manager.start_kernel(
-                kernel_name=interpreter, kernel_id=kernel_id, cwd=str(work), env=environment, stdout=log, stderr=log
+                kernel_name=interpreter,
+                kernel_id=kernel_id,
+                cwd=str(work),
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
         provisioner = self._manager.get_kernel(kernel_id).provisioner
+        assert isinstance(provisioner, LocalProvisioner) and provisioner.process is not None
         return Launched(kernel_id, provisioner.process.pid, directory)
 
     async def exited(self, launched: Launched) -> bool:
@@ -141,7 +148,7 @@ class Launcher:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-class _Interpreters(KernelSpecManager):  # type: ignore[misc]  # traitlets classes are untyped
+class _Interpreters(KernelSpecManager):
     """Kernel specs by the path of a Python interpreter."""
 
     def __init__(self, path: Path, **kwargs: Any) -> None:

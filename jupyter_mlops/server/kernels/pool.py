@@ -52,9 +52,7 @@ class Pool:
         Most calls that wait; one more is refused at once.
     """
 
-    def __init__(
-        self, start: Callable[[], Awaitable[Kernel]], *, maximum: int = 1, queue_limit: int = 1000
-    ) -> None:
+    def __init__(self, start: Callable[[], Awaitable[Kernel]], *, maximum: int = 1, queue_limit: int = 1000) -> None:
         self._start = start
         self._maximum = maximum
         self._queue_limit = queue_limit
@@ -218,7 +216,10 @@ class Pool:
             if waiting is None:
                 continue
             if call == marked:
-                _fail(waiting, KernelDied("the kernel ended while it ran this call; the next call gets a new one"))
+                _fail(
+                    waiting,
+                    KernelDied("the kernel ended while it ran this call; the next call gets a new one"),
+                )
             else:  # it never began: another kernel takes it, in its old place
                 waiting.kernel = None
                 self._queue.appendleft(waiting)

@@ -114,7 +114,9 @@ class ExecutionManager:
             await pool.close()
             result = msgspec.json.decode(reply.body, type=WebServiceResult)
             printed = f"\nIt printed:\n{result.console_output}" if result.console_output else ""
-            raise PublishRefused(f"the sample raised in a fresh kernel:\n{result.error_message}{printed}", fields="$.sample")
+            raise PublishRefused(
+                f"the sample raised in a fresh kernel:\n{result.error_message}{printed}", fields="$.sample"
+            )
         return pool
 
     def adopt(self, revision: Revision, pool: Pool) -> None:

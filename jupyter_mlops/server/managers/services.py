@@ -122,7 +122,14 @@ class ServiceManager:
                     if not request.numbered:
                         raise _taken(existing, changed, self._next_number(name))
                 chosen = version or (self._next_number(name) if request.numbered else str(uuid.uuid4()))
-                revision = self._revision(identity, name, chosen, await self._store.last_number(name, chosen) + 1, definition, manifest)
+                revision = self._revision(
+                    identity,
+                    name,
+                    chosen,
+                    await self._store.last_number(name, chosen) + 1,
+                    definition,
+                    manifest,
+                )
                 revision = await self._prove(revision, request, self._store.publish)
         finally:
             await self._close_upload(identity, request)
@@ -194,11 +201,19 @@ class ServiceManager:
         return versions[-1] if numbered and versions else None
 
     def _next_number(self, name: str) -> str:
-        numbers = [int(r.version) for r in self._catalog.versions(name) if r.version.isdecimal() and r.version.isascii()]
+        numbers = [
+            int(r.version) for r in self._catalog.versions(name) if r.version.isdecimal() and r.version.isascii()
+        ]
         return str(max(numbers, default=0) + 1)
 
     def _revision(
-        self, identity: Identity, name: str, version: str, number: int, definition: Definition, manifest: Manifest | None
+        self,
+        identity: Identity,
+        name: str,
+        version: str,
+        number: int,
+        definition: Definition,
+        manifest: Manifest | None,
     ) -> Revision:
         return Revision(
             id=uuid.uuid4().hex,

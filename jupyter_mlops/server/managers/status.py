@@ -55,7 +55,11 @@ class StatusManager:
         return {
             "statusCode": "warn" if failing or outdated else "pass",
             "components": {
-                "services": {"statusCode": "warn" if failing else "pass", "components": services, "details": {}},
+                "services": {
+                    "statusCode": "warn" if failing else "pass",
+                    "components": services,
+                    "details": {},
+                },
                 "database": database,
             },
             "details": {"version": jupyter_mlops.__version__, "belowSecurityFloor": outdated},

@@ -59,7 +59,7 @@ class AccessStore:
         statement = insert(users).values(
             name=user.name, password_hash=user.password_hash, role=user.role.value, created=created
         )
-        await self._database.run(lambda connection: connection.execute(statement) and None)
+        await self._database.run(lambda connection: connection.execute(statement))
 
     async def begin_login(self, login: str, user: str, ends: float, digest: str, expires: float) -> None:
         """Record a login and its first refresh token; forget logins that have ended."""

@@ -110,7 +110,9 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         config.attributes["connection"] = connection
-        if current is not None and current not in {s.revision for s in ScriptDirectory.from_config(config).walk_revisions()}:
+        if current is not None and current not in {
+            s.revision for s in ScriptDirectory.from_config(config).walk_revisions()
+        }:
             raise DatabaseUnusable(
                 f"the database {self.path} was written by a newer version of jupyter_mlops (schema {current}); "
                 "install that version, or restore the backup from before the upgrade"
@@ -121,9 +123,7 @@ class Database:
 def count_change(connection: Connection) -> None:
     """Raise the change counter: what was read before is to be read again."""
     statement = insert(meta).values(key="changes", value=1)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["key"], set_={"value": meta.c.value + 1})
-    )
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": meta.c.value + 1}))
 
 
 def changes(connection: Connection) -> int:

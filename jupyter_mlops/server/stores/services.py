@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from jupyter_mlops.errors import Conflict
 from jupyter_mlops.schema.services import Revision
@@ -26,9 +26,7 @@ class ServiceStore:
     async def current(self) -> list[Revision]:
         """The revision of every version, in order of publication."""
         query = (
-            select(revisions.c.body)
-            .join(versions, versions.c.revision == revisions.c.id)
-            .order_by(versions.c.ordinal)
+            select(revisions.c.body).join(versions, versions.c.revision == revisions.c.id).order_by(versions.c.ordinal)
         )
 
         def work(connection: Connection) -> list[Revision]:
@@ -90,9 +88,7 @@ class ServiceStore:
 
     async def last_number(self, name: str, version: str) -> int:
         """Number of the newest revision of a version, 0 when there is none."""
-        query = select(func.max(revisions.c.number)).where(
-            revisions.c.name == name, revisions.c.version == version
-        )
+        query = select(func.max(revisions.c.number)).where(revisions.c.name == name, revisions.c.version == version)
         return await self._database.run(lambda connection: int(connection.scalar(query) or 0))
 
     async def delete(self, name: str, version: str) -> set[str]:
@@ -103,9 +99,7 @@ class ServiceStore:
             held = select(blob_references.c.digest).where(blob_references.c.revision.in_(mine)).distinct()
             digests = set(connection.scalars(held))
             connection.execute(delete(versions).where(*_is(name, version)))
-            connection.execute(
-                delete(revisions).where(revisions.c.name == name, revisions.c.version == version)
-            )
+            connection.execute(delete(revisions).where(revisions.c.name == name, revisions.c.version == version))
             count_change(connection)
             return digests
 
@@ -122,7 +116,7 @@ class ServiceStore:
         return await self._database.run(lambda connection: set(connection.scalars(query)))
 
 
-def _is(name: str, version: str) -> tuple[object, ...]:
+def _is(name: str, version: str) -> tuple[ColumnElement[bool], ...]:
     return versions.c.name == name, versions.c.version == version
 
 

@@ -4,11 +4,11 @@
 import { Time } from '@jupyterlab/coreutils';
 import { TranslationBundle } from '@jupyterlab/translation';
 import {
+  codeIcon,
   deleteIcon,
   HTMLSelect,
   launchIcon,
-  linkIcon,
-  pythonIcon
+  linkIcon
 } from '@jupyterlab/ui-components';
 import React from 'react';
 
@@ -17,7 +17,7 @@ import { IParameter, IServiceView } from '../schema';
 import { IconButton } from './IconButton';
 
 /** Parameters beyond this many are counted, not listed. */
-const LISTED = 4;
+const LISTED = 3;
 
 /** What can be done with a version; the panel turns it into commands. */
 export interface IActions {
@@ -58,13 +58,15 @@ export function ServiceCard(props: IProps): JSX.Element {
           parameters={service.inputParameterDefinitions}
           none={trans.__('no inputs')}
         />
-        <span className="jp-mlops-Card-arrow" aria-label={trans.__('gives')}>
-          →
+        <span className="jp-mlops-Card-outputs">
+          <span className="jp-mlops-Card-arrow" aria-label={trans.__('gives')}>
+            →
+          </span>
+          <Parameters
+            parameters={service.outputParameterDefinitions}
+            none={trans.__('no outputs')}
+          />
         </span>
-        <Parameters
-          parameters={service.outputParameterDefinitions}
-          none={trans.__('no outputs')}
-        />
       </div>
       <div className="jp-mlops-Card-foot">
         <span
@@ -85,7 +87,7 @@ export function ServiceCard(props: IProps): JSX.Element {
             onClick={() => actions.copyUrl(service)}
           />
           <IconButton
-            icon={pythonIcon}
+            icon={codeIcon}
             label={trans.__('Copy Python code that calls %1', group.name)}
             done={trans.__('Copied')}
             onClick={() => actions.copyPython(service)}

@@ -1,0 +1,1 @@
+"""What runs in the author's kernel: the magics, and what they show."""
