@@ -2,7 +2,7 @@
 
 `%load_ext jupyter_mlops` loads the magics; `DeployClient` is for any Python program. Nothing heavy is
 imported here: names are looked up when they are first used, because this module is also imported inside
-every scoring kernel.
+every scoring kernel, and by every room of the house.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ def __getattr__(name: str) -> Any:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register the magics: what `%load_ext jupyter_mlops` calls."""
-    from jupyter_mlops.notebook.magics import register
-
-    register(shell)
+    import_module("jupyter_mlops.notebook.magics").register(shell)
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
@@ -40,6 +38,5 @@ def _jupyter_labextension_paths() -> list[dict[str, str]]:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    from jupyter_mlops.extension.app import MLOpsExtension
-
-    return [{"module": "jupyter_mlops.extension.app", "app": MLOpsExtension}]
+    module = "jupyter_mlops.extension.app"
+    return [{"module": module, "app": import_module(module).MLOpsExtension}]

@@ -88,7 +88,9 @@ def _status(directory: str | None) -> int:
     if found is None:
         print(f"no server runs on {data_dir(directory)}")
         return 1
-    request = urllib.request.Request(f"{found.url}/status", headers={"Authorization": f"Bearer {found.token}"})
+    request = urllib.request.Request(  # noqa: S310  # the address is our own server's
+        f"{found.url}/status", headers={"Authorization": f"Bearer {found.token}"}
+    )
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
         status: dict[str, Any] = json.load(response)
     print(f"{found.url} (process {found.pid}, version {found.version}): {status['statusCode']}")

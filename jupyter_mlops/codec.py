@@ -104,11 +104,10 @@ class InputReader:
 
 
 def _check_integer(value: float, path: str) -> int:
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise InvalidInput(f"Expected `int | null`, got {value!r} - at `{path}`", fields=path)
-        return int(value)
-    return value
+    whole = int(value)
+    if whole != value:
+        raise InvalidInput(f"{path}: expected integer, got {value!r}", fields=path)
+    return whole
 
 
 def _check_matrix(value: list[list[Scalar]], path: str) -> list[list[Scalar]]:
@@ -117,7 +116,7 @@ def _check_matrix(value: list[list[Scalar]], path: str) -> list[list[Scalar]]:
         if len(row) != width:
             where = f"{path}[{index}]"
             raise InvalidInput(
-                f"Expected a row of {width} values like the first, got {len(row)} - at `{where}`",
+                f"{where}: expected a row of {width} values like the first, got {len(row)}",
                 fields=where,
             )
     return value
@@ -127,7 +126,7 @@ def _check_frame(value: dict[str, list[Scalar]], path: str) -> dict[str, list[Sc
     lengths = {name: len(column) for name, column in value.items()}
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name}: {length}" for name, length in list(lengths.items())[:8])
-        raise InvalidInput(f"Expected columns of one length, got {shown} - at `{path}`", fields=path)
+        raise InvalidInput(f"{path}: expected columns of one length, got {shown}", fields=path)
     return value
 
 
@@ -330,14 +329,13 @@ def _scalars(values: Any) -> list[Any]:
     if isinstance(values, str | bytes | Mapping):
         raise TypeError("a list of values is needed")
     dtype = getattr(values, "dtype", None)
-    if getattr(dtype, "kind", "") in "iub" and hasattr(values, "tolist"):
-        # pandas' nullable integers have the kind of their numpy twins and may hold NA
-        if type(dtype).__module__.startswith("numpy"):
-            return list(values.tolist())
+    # pandas' nullable integers have the kind of their numpy twins, and may hold NA.
+    if getattr(dtype, "kind", "") in {"i", "u", "b"} and type(dtype).__module__.startswith("numpy"):
+        return list(values.tolist())
     return [scalar(value) for value in (values.tolist() if hasattr(values, "tolist") else values)]
 
 
-def scalar(value: Any) -> Scalar:
+def scalar(value: Any) -> Scalar:  # noqa: C901  # one case a kind of scalar, in order of frequency
     """Turn one Python, numpy or pandas scalar into a JSON scalar.
 
     Parameters

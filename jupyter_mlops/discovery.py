@@ -47,7 +47,7 @@ class ServerFile(Wire, frozen=True):
 
 
 def data_dir(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Path of the data directory: the argument, else `JUPYTER_MLOPS_DATA_DIR`, else Jupyter's data directory + `mlops`."""
+    """Path of the data directory: the argument, else `JUPYTER_MLOPS_DATA_DIR`, else `mlops` in Jupyter's own."""
     chosen = explicit or os.environ.get(DATA_DIR_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()

@@ -111,7 +111,7 @@ def verify(key: OctKey, token: str, audiences: tuple[str, ...] = (ISSUER,)) -> t
         decoded = jwt.decode(token, key, algorithms=_ALGORITHMS)
     except (JoseError, ValueError, TypeError, UnicodeError, RecursionError):
         raise NotAuthenticated("Unauthorized (invalid or expired token)") from None
-    claims: dict[str, Any] = decoded.claims if isinstance(decoded.claims, dict) else {}
+    claims: dict[str, Any] = decoded.claims
     if set(decoded.header) - {"alg", "typ"} or not _in_force(claims, audiences):
         raise NotAuthenticated("Unauthorized (invalid or expired token)")
     identity = Identity(

@@ -44,6 +44,9 @@ class Service:
         The way to the server.
     """
 
+    example: dict[str, Any] | None = None
+    """Inputs, as they are on the wire, that the service is known to answer."""
+
     def __init__(self, view: ServiceView, transport: Transport, *, unchanged: bool = False) -> None:
         self._view = view
         self._transport = transport
@@ -220,7 +223,7 @@ def make_service(view: ServiceView, transport: Transport, *, unchanged: bool = F
         Whether a publish found it there already.
     """
     document = f"{view.description or view.name}\n\n{Service.__doc__}"
-    kind = type(service_class_name(view.name), (Service,), {"__doc__": document, "__module__": __name__})
+    kind: type[Service] = type(service_class_name(view.name), (Service,), {"__doc__": document, "__module__": __name__})
     return kind(view, transport, unchanged=unchanged)
 
 

@@ -28,7 +28,9 @@ def publish_parser(*, cell: bool) -> Parser:
     """Make the parser of `%%publish` (cell) or `%publish` (line)."""
     parser = Parser(prog="%%publish" if cell else "%publish", add_help=False, allow_abbrev=False)
     if not cell:
-        parser.add_argument("what", metavar="FUNCTION", help="a function, a fitted estimator, or a pickle or joblib file")
+        parser.add_argument(
+            "what", metavar="FUNCTION", help="a function, a fitted estimator, or a pickle or joblib file"
+        )
     parser.add_argument("name", metavar="NAME", help="the service's name")
     parser.add_argument("version", metavar="VERSION", nargs="?", help="its version; without one, the next whole number")
     if cell:

@@ -10,8 +10,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from jupyter_mlops.client.capture import Overlay
-from jupyter_mlops.client.declare import from_dtype, parameter
+from jupyter_mlops.client.declare import from_dtype, from_value, parameter
 from jupyter_mlops.client.definition import remember_source
 from jupyter_mlops.client.sample import arrange
 from jupyter_mlops.client.signature import DEFAULT_OUTPUT, Signature
@@ -169,8 +168,7 @@ def _outputs(
             raise CaptureError(
                 f"{type(model).__name__}.predict raised on the sample: {type(error).__name__}: {error}"
             ) from error
-        shape = getattr(answer, "shape", ())
-        found = (ValueType.VECTOR, "") if len(shape) == 1 else from_dtype(answer.dtype)
+        found = from_value(answer)
         if found is not None:
             return (parameter(DEFAULT_OUTPUT, found),)
     classes = getattr(model, "classes_", None)
@@ -196,13 +194,3 @@ def _variable(name: str) -> str:
     if not variable.isidentifier() or variable == FUNCTION:
         variable = f"model_{variable}"
     return variable
-
-
-def with_init(estimator: Estimator, namespace: dict[str, Any], init: str) -> Estimator:
-    """Add an `init` function of the notebook, whose globals are the notebook's."""
-    extra = {key: value for key, value in estimator.namespace.items() if not key.startswith("__")}
-    return Estimator(Overlay(namespace, {**extra, init: namespace[init]}), *_rest(estimator))
-
-
-def _rest(estimator: Estimator) -> tuple[str, str, Signature]:
-    return estimator.function, estimator.source, estimator.signature

@@ -246,7 +246,8 @@ class Server:
     async def _first_password(self) -> None:
         chosen = os.environ.pop(PASSWORD_VARIABLE, "")
         if not chosen and self._settings.admin_password_file:
-            chosen = Path(self._settings.admin_password_file).read_text().strip()
+            path = Path(self._settings.admin_password_file)
+            chosen = (await asyncio.to_thread(path.read_text)).strip()
         if await self._access.ensure_admin(chosen or (password := secrets.token_urlsafe(18))) and not chosen:
             path = self._directory / "admin-password"
             _write_private(path, password.encode() + b"\n")

@@ -146,7 +146,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
 def _cache_reduce(obj: Any) -> Any:
     """Write a function under `functools.lru_cache` by value: its own way is a name that nobody could import."""
     options = obj.cache_parameters()
-    info = functools._CacheInfo  # type: ignore[attr-defined]  # noqa: SLF001
+    info = functools._CacheInfo  # noqa: SLF001
     return type(obj), (obj.__wrapped__, options["maxsize"], options["typed"], info), dict(vars(obj))
 
 

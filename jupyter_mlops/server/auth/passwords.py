@@ -30,7 +30,7 @@ def hash_password(password: str) -> str:
 def check_password(stored: str | None, password: str) -> bool:
     """Whether the password is right; as slow for an unknown user (`stored` is None) as for a known one."""
     try:
-        right = _hasher.verify(stored or _NOBODY, password[: MAXIMUM + 1])
+        _hasher.verify(stored or _NOBODY, password[: MAXIMUM + 1])
     except (VerificationError, InvalidHashError):
         return False
-    return right and stored is not None
+    return stored is not None

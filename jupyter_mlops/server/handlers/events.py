@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -26,7 +28,7 @@ class EventsSocket(WebSocketHandler):
     def initialize(self, managers: Managers) -> None:
         """Take what the application hands to every handler."""
         self.managers = managers
-        self._stop = lambda: None
+        self._stop: Callable[[], object] = lambda: None
 
     def prepare(self) -> None:
         """Refuse whoever has no valid token."""
@@ -45,7 +47,7 @@ class EventsSocket(WebSocketHandler):
         self._send(Picture(seq=events.sequence, services=services))
         self._stop = events.listen(self._changed)
 
-    def on_message(self, message: str | bytes) -> None:
+    def on_message(self, message: str | bytes) -> None:  # noqa: ARG002
         """Cut off a viewer that talks: nothing it could say has a meaning."""
         self.close(1003, "this socket only tells")
 

@@ -44,7 +44,7 @@ class Kernel:
         self.started = time.monotonic()
         self.sent: dict[int, Call] = {}
         """Calls that were sent and not answered, oldest first."""
-        self.on_reply: Callable[[Kernel, Reply], None] | None = None
+        self.on_reply: Callable[[Reply], None] | None = None
         self.on_gone: Callable[[Kernel], None] | None = None
         connection.on_message = self._receive
         connection.on_lost = self._lost
@@ -85,8 +85,7 @@ class Kernel:
                 kernel = cls(launcher, launched, connection)
                 connection.send(msgspec.structs.replace(load, mark=str(launched.mark)))
                 loaded = await kernel._loaded
-            if loaded.error:
-                raise PublishRefused(loaded.error)
+            kernel._check(loaded)
         except TimeoutError:
             await _abandon(kernel, launcher, launched)
             raise PublishRefused(f"the service did not load within {timeout:.0f} s") from None
@@ -134,12 +133,16 @@ class Kernel:
         """The last lines of its standard error."""
         return self._launched.log_tail()
 
+    def _check(self, loaded: Loaded) -> None:
+        if loaded.error:
+            raise PublishRefused(loaded.error)
+
     def _receive(self, message: Loaded | Reply) -> None:
         if isinstance(message, Loaded):
             if not self._loaded.done():
                 self._loaded.set_result(message)
         elif self.sent.pop(message.id, None) is not None and self.on_reply is not None:
-            self.on_reply(self, message)
+            self.on_reply(message)
 
     def _lost(self) -> None:
         if not self._loaded.done():

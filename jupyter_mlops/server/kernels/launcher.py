@@ -129,7 +129,8 @@ class Launcher:
                 stderr=log,
             )
         provisioner = self._manager.get_kernel(kernel_id).provisioner
-        assert isinstance(provisioner, LocalProvisioner) and provisioner.process is not None
+        assert isinstance(provisioner, LocalProvisioner)
+        assert provisioner.process is not None
         return Launched(kernel_id, provisioner.process.pid, directory)
 
     async def exited(self, launched: Launched) -> bool:

@@ -136,7 +136,7 @@ class Pool:
 
     async def drain(self) -> None:
         """Wait until every call that was accepted has been answered."""
-        while self._queue or self._running:
+        while self._queue or self._running:  # noqa: ASYNC110  # seldom, and an event would cost every call
             await asyncio.sleep(0.02)
 
     def kernels(self) -> list[Kernel]:
@@ -200,7 +200,7 @@ class Pool:
         wait = max(self._not_before - time.monotonic(), 1.0)
         return Unavailable(f"the service cannot start: {self.last_error}", retry_after=wait)
 
-    def _replied(self, kernel: Kernel, reply: Reply) -> None:
+    def _replied(self, reply: Reply) -> None:
         waiting = self._running.pop(reply.id, None)
         if waiting is not None and not waiting.future.done():
             waiting.future.set_result(reply)
