@@ -22,7 +22,7 @@ Auth = tuple[str, str] | str | None
 
 
 def connect(host: str | None = None, auth: Auth = None, *, announce: bool = True) -> Transport:
-    """Connect to a server: the address given, else `JUPYTER_MLOPS_URL`, else this account's, which is started if need be.
+    """Connect to the address given, else to `JUPYTER_MLOPS_URL`, else to this account's server, started if need be.
 
     Parameters
     ----------

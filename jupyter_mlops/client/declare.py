@@ -120,20 +120,19 @@ def _from_generic(origin: Any, arguments: tuple[Any, ...]) -> Declared | None:
         if found == {(ValueType.INTEGER, ""), (ValueType.NUMERIC, "")}:
             return ValueType.NUMERIC, ""
         return found.pop() if len(found) == 1 else None
-    if isinstance(origin, type) and issubclass(origin, list | tuple) or _is_abstract_sequence(origin):
-        inner = typing.get_origin(arguments[0]) or arguments[0] if arguments else None
-        rows = isinstance(inner, type) and issubclass(inner, list | tuple) or _is_abstract_sequence(inner)
-        return ValueType.MATRIX if rows else ValueType.VECTOR, "list"
+    if _is_sequence(origin):
+        inner = (typing.get_origin(arguments[0]) or arguments[0]) if arguments else None
+        return ValueType.MATRIX if _is_sequence(inner) else ValueType.VECTOR, "list"
     return _from_class(origin) if isinstance(origin, type) else None
 
 
-def _is_abstract_sequence(origin: Any) -> bool:
-    return getattr(origin, "__module__", "") == "collections.abc" and getattr(origin, "__name__", "") in {
-        "Sequence",
-        "MutableSequence",
-        "Iterable",
-        "Collection",
-    }
+_ABSTRACT = frozenset({"Sequence", "MutableSequence", "Iterable", "Collection"})
+
+
+def _is_sequence(kind: Any) -> bool:
+    if isinstance(kind, type) and issubclass(kind, list | tuple):
+        return True
+    return getattr(kind, "__module__", "") == "collections.abc" and getattr(kind, "__name__", "") in _ABSTRACT
 
 
 def _from_class(kind: type) -> Declared | None:

@@ -127,9 +127,7 @@ class ServiceDefinition:
             When the version exists with other content; the message says what differs.
         """
         if self._function is None and self._code is None:
-            raise InvalidRequest(
-                "a service needs code: give a function with code_fn(...), or text with code_str(...)"
-            )
+            raise InvalidRequest("a service needs code: give a function with code_fn(...), or text with code_str(...)")
         request, captured = self._request()
         return publish(self._transport, Target(self._name, self._version), request, captured)
 

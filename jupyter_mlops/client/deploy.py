@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from jupyter_mlops.client.connect import Auth, connect
 from jupyter_mlops.client.definition import ServiceDefinition
@@ -33,7 +33,7 @@ class DeployClient:
         self._transport = connect(host, auth)
 
     @classmethod
-    def over(cls, transport: Transport) -> DeployClient:
+    def over(cls, transport: Transport) -> Self:
         """Make a client of a connection that exists."""
         client = cls.__new__(cls)
         client._transport = transport  # noqa: SLF001
@@ -92,9 +92,7 @@ class DeployClient:
             When no version is named: deleting all of them must be said one by one.
         """
         if not version:
-            raise InvalidRequest(
-                f"say which version of {name!r} to delete: delete_service({name!r}, version='1.0')"
-            )
+            raise InvalidRequest(f"say which version of {name!r} to delete: delete_service({name!r}, version='1.0')")
         self._transport.request("DELETE", services_path(name, version))
         return True
 
@@ -102,7 +100,7 @@ class DeployClient:
         """Close the connections to the server."""
         self._transport.close()
 
-    def __enter__(self) -> DeployClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,9 +112,7 @@ class DeployClient:
     def _defined(self, name: str, opts: dict[str, Any]) -> ServiceDefinition:
         unknown = [key for key in opts if key not in _OPTIONS and key not in _CODE]
         if unknown:
-            raise InvalidRequest(
-                f"there is no option {unknown[0]!r}; the options are {', '.join(_OPTIONS + _CODE)}"
-            )
+            raise InvalidRequest(f"there is no option {unknown[0]!r}; the options are {', '.join(_OPTIONS + _CODE)}")
         definition = self.service(name)
         for key in _OPTIONS:
             value = opts.get(key)

@@ -33,9 +33,7 @@ class Target:
     """Change the version when it exists; the one published last, when no version is named."""
 
 
-def publish(
-    transport: Transport, target: Target, request: PublishRequest, captured: Capture | None
-) -> Service:
+def publish(transport: Transport, target: Target, request: PublishRequest, captured: Capture | None) -> Service:
     """Publish a service, or change one that exists.
 
     Parameters

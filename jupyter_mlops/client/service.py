@@ -87,9 +87,7 @@ class Service:
     def __call__(self, *args: Any, **inputs: Any) -> ServiceResponse:
         """Call the service: inputs in their declared order, by name, or as one dict."""
         values = self._bind(args, inputs)
-        answer = self._transport.request(
-            "POST", self._path(), values, timeout=self._view.timeout + GRACE_SECONDS
-        )
+        answer = self._transport.request("POST", self._path(), values, timeout=self._view.timeout + GRACE_SECONDS)
         result = msgspec.json.decode(answer, type=WebServiceResult)
         return ServiceResponse(self._alias, result, self._view.output_parameter_definitions)
 
@@ -143,9 +141,7 @@ class Service:
             values = dict(args[0])
         else:
             if len(args) > len(names):
-                raise InvalidInput(
-                    f"Invalid `input`: {len(args)} values for {len(names)} inputs; {self._takes()}"
-                )
+                raise InvalidInput(f"Invalid `input`: {len(args)} values for {len(names)} inputs; {self._takes()}")
             values = dict(zip(names, args, strict=False))
             twice = [name for name in given if name in values]
             if twice:
@@ -155,9 +151,7 @@ class Service:
         missing = [name for name in names if name not in values]
         if unknown or missing:
             fault = f"there is no {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
-            raise InvalidInput(
-                f"Invalid `input`: {fault}; {self._takes()}", fields=f"$.{(unknown or missing)[0]}"
-            )
+            raise InvalidInput(f"Invalid `input`: {fault}; {self._takes()}", fields=f"$.{(unknown or missing)[0]}")
         return {one.name: _encode(values[one.name], one) for one in declared}
 
     def _takes_mapping(self) -> bool:
@@ -183,9 +177,7 @@ class Service:
         names = [one.name for one in self._view.input_parameter_definitions]
         if all(name.isidentifier() and not keyword.iskeyword(name) for name in names):
             parameters = [
-                inspect.Parameter(
-                    one.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_python_type(one)
-                )
+                inspect.Parameter(one.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=_python_type(one))
                 for one in self._view.input_parameter_definitions
             ]
             consume.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

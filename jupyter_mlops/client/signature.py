@@ -87,9 +87,7 @@ def describe(
     return Signature(chosen, given, wire)
 
 
-def input_names(
-    function: Callable[..., Any], inputs: Mapping[str, Any] | None
-) -> tuple[list[str], frozenset[str]]:
+def input_names(function: Callable[..., Any], inputs: Mapping[str, Any] | None) -> tuple[list[str], frozenset[str]]:
     """Names of a function's inputs in its own order, and which of them have a default.
 
     Parameters
@@ -126,9 +124,7 @@ def input_names(
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     target = (
-        function
-        if hasattr(function, "__annotations__") or inspect.isroutine(function)
-        else type(function).__call__
+        function if hasattr(function, "__annotations__") or inspect.isroutine(function) else type(function).__call__
     )
     target = inspect.unwrap(target)
     try:
@@ -197,8 +193,7 @@ def outputs_of(value: Any) -> tuple[Parameter, ...]:
 def _alike(values: tuple[Any, ...]) -> bool:
     """Whether a tuple is a plain row of scalars of one type: a vector rather than several outputs."""
     return len({from_value(value) for value in values}) <= 1 and all(
-        getattr(value, "shape", ()) == () and not isinstance(value, list | tuple | Mapping)
-        for value in values
+        getattr(value, "shape", ()) == () and not isinstance(value, list | tuple | Mapping) for value in values
     )
 
 
@@ -238,9 +233,7 @@ def _named_outputs(hint: Any) -> tuple[Parameter, ...] | None:
     if _is_parts(hint):
         found: list[Declared | None] = [from_hint(part) for part in typing.get_args(hint)]
         if None not in found:
-            return tuple(
-                parameter(f"{DEFAULT_OUTPUT}_{i}", one) for i, one in enumerate(found, 1) if one is not None
-            )
+            return tuple(parameter(f"{DEFAULT_OUTPUT}_{i}", one) for i, one in enumerate(found, 1) if one is not None)
     return None
 
 

@@ -45,9 +45,7 @@ _BY_STATUS: dict[int, type[MLOpsError]] = {
 }
 
 # A GET may be asked again when its connection is reset; what changes something, or runs code, never is.
-_RETRY_READS = urllib3.Retry(
-    total=2, connect=2, read=2, status=0, redirect=0, other=0, allowed_methods=["GET"]
-)
+_RETRY_READS = urllib3.Retry(total=2, connect=2, read=2, status=0, redirect=0, other=0, allowed_methods=["GET"])
 _NO_RETRY = urllib3.Retry(total=0, redirect=0)
 
 
@@ -137,9 +135,7 @@ class Transport:
         """Close the pooled connections."""
         self._pool.clear()
 
-    def _send(
-        self, method: str, path: str, body: Any, timeout: float, content: bytes | memoryview | None
-    ) -> bytes:
+    def _send(self, method: str, path: str, body: Any, timeout: float, content: bytes | memoryview | None) -> bytes:
         headers = dict(self._pool.headers)
         if self.address.token:
             headers["Authorization"] = f"Bearer {self.address.token}"

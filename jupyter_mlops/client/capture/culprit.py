@@ -50,9 +50,7 @@ def _children(obj: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(obj, FunctionType):
         yield from _function_parts(obj)
     elif isinstance(obj, type):
-        yield from (
-            (f".{name}", value) for name, value in list(vars(obj).items()) if not name.startswith("__")
-        )
+        yield from ((f".{name}", value) for name, value in list(vars(obj).items()) if not name.startswith("__"))
     elif not isinstance(obj, ModuleType):
         yield from _attributes(obj)
 

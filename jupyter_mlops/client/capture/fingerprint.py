@@ -13,6 +13,7 @@ import enum
 import functools
 import marshal
 import pickle
+import sys
 from collections.abc import Callable, Iterable
 from types import (
     BuiltinFunctionType,
@@ -58,16 +59,23 @@ class Fingerprinter:
     """
 
     def __init__(self, namespace: dict[str, Any]) -> None:
-        self._globals = real_globals(namespace)
+        self.globals = real_globals(namespace)
         self._done: dict[int, bytes] = {}
         self._open: dict[int, int] = {}
         self._keep: list[Any] = []
 
     def fingerprint(self, obj: Any) -> str:
         """Digest of an object, in hex."""
-        return self._digest(obj).hex()
+        limit = sys.getrecursionlimit()
+        # Python goes several frames deep for each level that pickle, which has passed, took in one.
+        sys.setrecursionlimit(limit * 8)
+        try:
+            return self.digest(obj).hex()
+        finally:
+            sys.setrecursionlimit(limit)
 
-    def _digest(self, obj: Any) -> bytes:
+    def digest(self, obj: Any) -> bytes:
+        """Digest of an object."""
         if type(obj) in _PLAIN:
             return _hash(b"plain", marshal.dumps(obj, _MARSHAL))
         key = id(obj)
@@ -90,156 +98,173 @@ class Fingerprinter:
         if handler is not None:
             return handler(self, obj)
         if isinstance(obj, type):
-            return self._class(obj)
+            return _class(self, obj)
         special = _array_like(obj)
         if special is not None:
             return special(self, obj)
         if isinstance(obj, enum.Enum):
-            return _hash(b"member", self._digest(kind), obj.name.encode())
-        return self._reduced(obj)
+            return _hash(b"member", self.digest(kind), obj.name.encode())
+        return _reduced(self, obj)
 
-    def _all(self, tag: bytes, parts: Iterable[Any]) -> bytes:
-        return _hash(tag, *map(self._digest, parts))
+    def combine(self, tag: bytes, parts: Iterable[Any]) -> bytes:
+        """Digest of something made of parts."""
+        return _hash(tag, *map(self.digest, parts))
 
-    def _sequence(self, obj: Any) -> bytes:
-        tag = type(obj).__name__.encode()
-        if _PLAIN.issuperset(set(map(type, obj))):
-            return _hash(tag, marshal.dumps(list(obj), _MARSHAL))
-        return self._all(tag, obj)
 
-    def _mapping(self, obj: dict[Any, Any]) -> bytes:
-        if _PLAIN.issuperset(set(map(type, obj))) and _PLAIN.issuperset(set(map(type, obj.values()))):
-            return _hash(b"dict", marshal.dumps(list(obj.items()), _MARSHAL))
-        return _hash(b"dict", *(self._digest(part) for item in obj.items() for part in item))
+def _sequence(own: Fingerprinter, obj: Any) -> bytes:
+    tag = type(obj).__name__.encode()
+    if _PLAIN.issuperset(set(map(type, obj))):
+        return _hash(tag, marshal.dumps(list(obj), _MARSHAL))
+    return own.combine(tag, obj)
 
-    def _set(self, obj: Any) -> bytes:
-        return _hash(type(obj).__name__.encode(), *sorted(map(self._digest, obj)))
 
-    def _bytes(self, obj: Any) -> bytes:
-        return _hash(b"bytes", obj)
+def _mapping(own: Fingerprinter, obj: dict[Any, Any]) -> bytes:
+    if _PLAIN.issuperset(set(map(type, obj))) and _PLAIN.issuperset(set(map(type, obj.values()))):
+        return _hash(b"dict", marshal.dumps(list(obj.items()), _MARSHAL))
+    return _hash(b"dict", *(own.digest(part) for item in obj.items() for part in item))
 
-    def _buffer(self, obj: pickle.PickleBuffer) -> bytes:
-        return _hash(b"buffer", obj.raw())
 
-    def _module(self, obj: ModuleType) -> bytes:
-        return _hash(b"module", obj.__name__.encode())
+def _set(own: Fingerprinter, obj: Any) -> bytes:
+    return _hash(type(obj).__name__.encode(), *sorted(map(own.digest, obj)))
 
-    def _builtin(self, obj: Any) -> bytes:
-        owner = getattr(obj, "__self__", None)
-        own = b"" if owner is None or isinstance(owner, ModuleType) else self._digest(owner)
-        return _hash(b"builtin", str(getattr(obj, "__module__", "")).encode(), obj.__qualname__.encode(), own)
 
-    def _descriptor(self, obj: Any) -> bytes:
-        return _hash(b"descriptor", obj.__name__.encode())
+def _bytes(_: Fingerprinter, obj: Any) -> bytes:
+    return _hash(b"bytes", obj)
 
-    def _method(self, obj: MethodType) -> bytes:
-        return self._all(b"method", (obj.__func__, obj.__self__))
 
-    def _cell(self, obj: CellType) -> bytes:
-        try:
-            return self._all(b"cell", (obj.cell_contents,))
-        except ValueError:
-            return _hash(b"empty cell")
+def _buffer(_: Fingerprinter, obj: pickle.PickleBuffer) -> bytes:
+    return _hash(b"buffer", obj.raw())
 
-    def _code(self, obj: CodeType) -> bytes:
-        shape = (obj.co_argcount, obj.co_posonlyargcount, obj.co_kwonlyargcount, obj.co_flags, obj.co_name)
-        names = (obj.co_names, obj.co_varnames, obj.co_freevars, obj.co_cellvars)
-        return self._all(
-            b"code", (obj.co_code, getattr(obj, "co_exceptiontable", b""), shape, names, obj.co_consts)
-        )
 
-    def _function(self, obj: FunctionType) -> bytes:
-        if obj.__globals__ is not self._globals and is_importable(str(obj.__module__)) and _named(obj):
-            return _hash(b"named", f"{obj.__module__}.{obj.__qualname__}".encode())
-        parts: list[Any] = [obj.__code__, obj.__defaults__, obj.__kwdefaults__, obj.__annotations__]
-        parts += [obj.__closure__, _attributes(obj.__dict__)]
-        if obj.__globals__ is not self._globals:
-            found = uses(obj.__code__).reads
-            parts.append({name: obj.__globals__[name] for name in found if name in obj.__globals__})
-        return self._all(b"function", parts)
+def _module(_: Fingerprinter, obj: ModuleType) -> bytes:
+    return _hash(b"module", obj.__name__.encode())
 
-    def _class(self, obj: type) -> bytes:
-        if is_importable(str(obj.__module__)) and _named(obj):
-            return _hash(b"named", f"{obj.__module__}.{obj.__qualname__}".encode())
-        content = {name: part for name, part in sorted(vars(obj).items()) if name not in _CLASS_NOISE}
-        for slot in _slots(obj):
-            content.pop(slot, None)
-        return self._all(b"class", (obj.__qualname__, type(obj), obj.__bases__, content))
 
-    def _cached(self, obj: Any) -> bytes:
-        return self._all(b"cached", (obj.__wrapped__, obj.cache_parameters()))
+def _builtin(own: Fingerprinter, obj: Any) -> bytes:
+    owner = getattr(obj, "__self__", None)
+    bound = b"" if owner is None or isinstance(owner, ModuleType) else own.digest(owner)
+    return _hash(b"builtin", str(getattr(obj, "__module__", "")).encode(), obj.__qualname__.encode(), bound)
 
-    def _reduced(self, obj: Any) -> bytes:
-        """Anything else counts as what pickle would write of it."""
-        kind = type(obj)
-        reducer = cloudpickle.Pickler.dispatch_table.get(kind) or copyreg.dispatch_table.get(kind)
-        reduced = reducer(obj) if reducer is not None else obj.__reduce_ex__(5)
-        if isinstance(reduced, str):
-            return _hash(b"global", str(getattr(obj, "__module__", "")).encode(), reduced.encode())
-        function, arguments, state, items, pairs = (*reduced[:5], None, None, None)[:5]
-        if isinstance(state, dict):
-            state = _attributes(state)
-        listed = list(items) if items is not None else None
-        mapped = dict(pairs) if pairs is not None else None
-        return self._all(b"object", (function, arguments, state, listed, mapped))
 
-    def _array(self, obj: Any) -> bytes:
-        kind, shape = f"{type(obj).__name__} {obj.dtype.str}".encode(), str(obj.shape).encode()
-        if obj.dtype.hasobject:
-            return _hash(b"array", kind, shape, self._digest(obj.ravel().tolist()))
-        if obj.dtype.names:  # field by field: the padding between fields is anybody's bytes
-            return _hash(b"array", kind, shape, *(self._digest(obj[name]) for name in obj.dtype.names))
-        import numpy as np
+def _descriptor(_: Fingerprinter, obj: Any) -> bytes:
+    return _hash(b"descriptor", obj.__name__.encode())
 
-        return _hash(
-            b"array", kind, shape, np.ascontiguousarray(obj).view(np.ndarray).reshape(-1).view(np.uint8).data
-        )
 
-    def _frame(self, obj: Any) -> bytes:
-        columns = [obj.iloc[:, i] for i in range(obj.shape[1])]
-        parts = (
-            list(obj.columns),
-            list(obj.columns.names),
-            obj.index,
-            [column.array for column in columns],
-            obj.attrs,
-        )
-        return self._all(type(obj).__name__.encode(), parts)
+def _method(own: Fingerprinter, obj: MethodType) -> bytes:
+    return own.combine(b"method", (obj.__func__, obj.__self__))
 
-    def _series(self, obj: Any) -> bytes:
-        return self._all(type(obj).__name__.encode(), (obj.name, obj.index, obj.array, obj.attrs))
 
-    def _index(self, obj: Any) -> bytes:
-        return self._all(type(obj).__name__.encode(), (list(obj.names), obj.array))
+def _cell(own: Fingerprinter, obj: CellType) -> bytes:
+    try:
+        return own.combine(b"cell", (obj.cell_contents,))
+    except ValueError:
+        return _hash(b"empty cell")
 
-    def _extension(self, obj: Any) -> bytes:
-        name = str(obj.dtype)
-        if name in {"str", "string"}:  # stored in chunks or as objects, which is not content
-            return self._all(name.encode(), (list(obj),))
-        if hasattr(obj, "to_numpy") and type(obj).__name__ == "NumpyExtensionArray":
-            return self._array(obj.to_numpy())
-        return self._reduced(obj)
+
+def _code(own: Fingerprinter, obj: CodeType) -> bytes:
+    shape = (obj.co_argcount, obj.co_posonlyargcount, obj.co_kwonlyargcount, obj.co_flags, obj.co_name)
+    names = (obj.co_names, obj.co_varnames, obj.co_freevars, obj.co_cellvars)
+    return own.combine(b"code", (obj.co_code, getattr(obj, "co_exceptiontable", b""), shape, names, obj.co_consts))
+
+
+def _function(own: Fingerprinter, obj: FunctionType) -> bytes:
+    if obj.__globals__ is not own.globals and is_importable(str(obj.__module__)) and _named(obj):
+        return _hash(b"named", f"{obj.__module__}.{obj.__qualname__}".encode())
+    parts: list[Any] = [obj.__code__, obj.__defaults__, obj.__kwdefaults__, obj.__annotations__]
+    parts += [obj.__closure__, _attributes(obj.__dict__)]
+    if obj.__globals__ is not own.globals:
+        found = uses(obj.__code__).reads
+        parts.append({name: obj.__globals__[name] for name in found if name in obj.__globals__})
+    return own.combine(b"function", parts)
+
+
+def _class(own: Fingerprinter, obj: type) -> bytes:
+    if is_importable(str(obj.__module__)) and _named(obj):
+        return _hash(b"named", f"{obj.__module__}.{obj.__qualname__}".encode())
+    content = {name: part for name, part in sorted(vars(obj).items()) if name not in _CLASS_NOISE}
+    for slot in _slots(obj):
+        content.pop(slot, None)
+    return own.combine(b"class", (obj.__qualname__, type(obj), obj.__bases__, content))
+
+
+def _cached(own: Fingerprinter, obj: Any) -> bytes:
+    return own.combine(b"cached", (obj.__wrapped__, obj.cache_parameters()))
+
+
+def _reduced(own: Fingerprinter, obj: Any) -> bytes:
+    """Anything else counts as what pickle would write of it."""
+    kind = type(obj)
+    reducer = cloudpickle.Pickler.dispatch_table.get(kind) or copyreg.dispatch_table.get(kind)
+    reduced = reducer(obj) if reducer is not None else obj.__reduce_ex__(5)
+    if isinstance(reduced, str):
+        return _hash(b"global", str(getattr(obj, "__module__", "")).encode(), reduced.encode())
+    function, arguments, state, items, pairs = (*reduced[:5], None, None, None)[:5]
+    if isinstance(state, dict):
+        state = _attributes(state)
+    listed = list(items) if items is not None else None
+    mapped = dict(pairs) if pairs is not None else None
+    return own.combine(b"object", (function, arguments, state, listed, mapped))
+
+
+def _array(own: Fingerprinter, obj: Any) -> bytes:
+    kind, shape = f"{type(obj).__name__} {obj.dtype.str}".encode(), str(obj.shape).encode()
+    if obj.dtype.hasobject:
+        return _hash(b"array", kind, shape, own.digest(obj.ravel().tolist()))
+    if obj.dtype.names:  # field by field: the padding between fields is anybody's bytes
+        return _hash(b"array", kind, shape, *(own.digest(obj[name]) for name in obj.dtype.names))
+    import numpy as np
+
+    return _hash(b"array", kind, shape, np.ascontiguousarray(obj).view(np.ndarray).reshape(-1).view(np.uint8).data)
+
+
+def _frame(own: Fingerprinter, obj: Any) -> bytes:
+    columns = [obj.iloc[:, i] for i in range(obj.shape[1])]
+    parts = (
+        list(obj.columns),
+        list(obj.columns.names),
+        obj.index,
+        [column.array for column in columns],
+        obj.attrs,
+    )
+    return own.combine(type(obj).__name__.encode(), parts)
+
+
+def _series(own: Fingerprinter, obj: Any) -> bytes:
+    return own.combine(type(obj).__name__.encode(), (obj.name, obj.index, obj.array, obj.attrs))
+
+
+def _index(own: Fingerprinter, obj: Any) -> bytes:
+    return own.combine(type(obj).__name__.encode(), (list(obj.names), obj.array))
+
+
+def _extension(own: Fingerprinter, obj: Any) -> bytes:
+    name = str(obj.dtype)
+    if name in {"str", "string"}:  # stored in chunks or as objects, which is not content
+        return own.combine(name.encode(), (list(obj),))
+    if hasattr(obj, "to_numpy") and type(obj).__name__ == "NumpyExtensionArray":
+        return _array(own, obj.to_numpy())
+    return _reduced(own, obj)
 
 
 _Handler = Callable[[Fingerprinter, Any], bytes]
 
 _HANDLERS: dict[type, _Handler] = {
-    list: Fingerprinter._sequence,
-    tuple: Fingerprinter._sequence,
-    dict: Fingerprinter._mapping,
-    set: Fingerprinter._set,
-    frozenset: Fingerprinter._set,
-    bytearray: Fingerprinter._bytes,
-    pickle.PickleBuffer: Fingerprinter._buffer,
-    ModuleType: Fingerprinter._module,
-    BuiltinFunctionType: Fingerprinter._builtin,
-    MethodType: Fingerprinter._method,
-    CellType: Fingerprinter._cell,
-    CodeType: Fingerprinter._code,
-    FunctionType: Fingerprinter._function,
-    functools._lru_cache_wrapper: Fingerprinter._cached,
-    GetSetDescriptorType: Fingerprinter._descriptor,
-    MemberDescriptorType: Fingerprinter._descriptor,
+    list: _sequence,
+    tuple: _sequence,
+    dict: _mapping,
+    set: _set,
+    frozenset: _set,
+    bytearray: _bytes,
+    pickle.PickleBuffer: _buffer,
+    ModuleType: _module,
+    BuiltinFunctionType: _builtin,
+    MethodType: _method,
+    CellType: _cell,
+    CodeType: _code,
+    FunctionType: _function,
+    functools._lru_cache_wrapper: _cached,  # noqa: SLF001
+    GetSetDescriptorType: _descriptor,
+    MemberDescriptorType: _descriptor,
     type(dataclasses.MISSING): lambda _, __: _hash(b"dataclasses.MISSING"),
 }
 
@@ -249,15 +274,15 @@ def _array_like(obj: Any) -> _Handler | None:
     kind = type(obj)
     match kind.__module__.partition(".")[0], kind.__name__:
         case "numpy", "ndarray" | "matrix" | "memmap":
-            return Fingerprinter._array
+            return _array
         case "pandas", "DataFrame":
-            return Fingerprinter._frame
+            return _frame
         case "pandas", "Series":
-            return Fingerprinter._series
+            return _series
         case "pandas", "Index":
-            return Fingerprinter._index
+            return _index
         case "pandas", name if name.endswith("Array") and hasattr(obj, "dtype"):
-            return Fingerprinter._extension
+            return _extension
         case _:
             return None
 

@@ -104,9 +104,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif obj is dataclasses.MISSING:
             return "MISSING"  # a copy of the sentinel would no longer be the sentinel
         elif isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
-            raise TypeError(
-                f"cannot pickle {kind.__name__!r} object"
-            )  # cloudpickle would copy the file's text
+            raise TypeError(f"cannot pickle {kind.__name__!r} object")  # cloudpickle would copy the file's text
         self._note_module(obj, kind)
         return super().reducer_override(obj)
 
@@ -123,9 +121,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         slots["__globals__"] = {
             name: value
             for name, value in slots["__globals__"].items()
-            if self._stop is None
-            and name not in self._dropped
-            and not belongs_to_shell(name, self._namespace)
+            if self._stop is None and name not in self._dropped and not belongs_to_shell(name, self._namespace)
         }
         return reduced
 
@@ -185,8 +181,6 @@ def is_importable(module_name: str) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return True
-    homes = [
-        Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")
-    ]
+    homes = [Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     path = Path(file).resolve()
     return any(path.is_relative_to(home) for home in homes)

@@ -93,5 +93,7 @@ def belongs_to_shell(name: str, namespace: Mapping[str, Any]) -> bool:
         return True
     if name.startswith("__") and name.endswith("__"):
         return True
-    home = str(getattr(namespace.get(name), "__module__", ""))
+    value = namespace.get(name)
+    # IPython's `open` says that it comes from `_io`; where its code lives tells better.
+    home = str(getattr(value, "__globals__", {}).get("__name__", "") or getattr(value, "__module__", ""))
     return name in _SHELL_FUNCTIONS and home.partition(".")[0] in {"IPython", "ipykernel", "_sitebuiltins"}

@@ -79,9 +79,7 @@ def capture(
     wanted = [*roots, *([init] if init else []), *keep]
     for name in wanted:
         if name not in namespace:
-            raise CaptureError(
-                f"there is no {name!r} to capture: define it in a cell first, or check the spelling"
-            )
+            raise CaptureError(f"there is no {name!r} to capture: define it in a cell first, or check the spelling")
     dropped = frozenset(drop)
     survey = _Survey(namespace, labels, dropped)
     found = survey.run(wanted)
@@ -182,9 +180,7 @@ def _check_dropped(found: dict[str, _Found], dropped: frozenset[str], init: str 
     """Refuse to drop what code reads, unless something it calls first makes it again."""
     made = {write for one in found.values() for write in one.writes}
     for name, one in found.items():
-        missing = [
-            read for read in one.reads if read in dropped and read not in made and not hasattr(builtins, read)
-        ]
+        missing = [read for read in one.reads if read in dropped and read not in made and not hasattr(builtins, read)]
         if name != init and missing:
             raise CaptureError(
                 f"{name} reads {', '.join(missing)}, which --drop leaves out: the service would fail with a NameError. "

@@ -1,0 +1,78 @@
+"""Completion of the magics' arguments: options, variables, and the names of services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.notebook.arguments import mlops_parser, publish_parser
+
+_VARIABLES = frozenset({"--function", "--init", "--drop", "--keep", "--sample"})
+
+
+def add_completers(shell: Any) -> None:
+    """Teach a shell to complete the magics.
+
+    Parameters
+    ----------
+    shell:
+        The IPython shell.
+    """
+    publishing = {"%publish": publish_parser(cell=False), "%%publish": publish_parser(cell=True)}
+    for magic, parser in publishing.items():
+        shell.set_hook("complete_command", _publish_completer(shell, _options(parser), magic), str_key=magic)
+    shell.set_hook(
+        "complete_command", _fixed(["connect", "status", "disconnect", *_options(mlops_parser())]), str_key="%mlops"
+    )
+    shell.set_hook("complete_command", _services_completer(shell), str_key="%services")
+
+
+def _options(parser: Any) -> list[str]:
+    return [spelling for action in parser._actions for spelling in action.option_strings]  # noqa: SLF001
+
+
+def _fixed(words: list[str]) -> Callable[[Any, Any], list[str]]:
+    return lambda _, __: words
+
+
+def _publish_completer(shell: Any, options: list[str], magic: str) -> Callable[[Any, Any], list[str]]:
+    def complete(_: Any, event: Any) -> list[str]:
+        words = event.text_until_cursor.split()
+        fresh = event.text_until_cursor[-1:].isspace()
+        before = words if fresh else words[:-1]
+        if before and before[-1] in _VARIABLES:
+            return _variables(shell)
+        if magic == "%publish" and len(before) == 1:
+            return [name for name in _variables(shell) if _publishable(shell.user_ns[name])]
+        if not fresh and words[-1].startswith("-"):
+            return options
+        return options + _service_names(shell)
+
+    return complete
+
+
+def _services_completer(shell: Any) -> Callable[[Any, Any], list[str]]:
+    return lambda _, __: _service_names(shell)
+
+
+def _variables(shell: Any) -> list[str]:
+    return [name for name in shell.user_ns if not name.startswith("_") and name not in shell.user_ns_hidden]
+
+
+def _publishable(value: Any) -> bool:
+    return callable(value) or hasattr(value, "predict")
+
+
+def _service_names(shell: Any) -> list[str]:
+    """Names of the services at the server that is connected; completing never starts one."""
+    magics = shell.magics_manager.registry.get("MLOpsMagics")
+    transport = getattr(magics, "connected", None)
+    if transport is None:
+        return []
+    from jupyter_mlops.client.publish import find
+
+    try:
+        return sorted({view.name for view in find(transport)})
+    except MLOpsError:
+        return []

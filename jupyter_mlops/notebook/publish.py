@@ -1,0 +1,153 @@
+"""From a magic's options to a published service."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from IPython.core.error import UsageError
+
+from jupyter_mlops.client.capture import capture
+from jupyter_mlops.client.declare import from_type
+from jupyter_mlops.client.definition import must_be_synchronous, source_of
+from jupyter_mlops.client.publish import Target, publish, request_for
+from jupyter_mlops.client.service import Service
+from jupyter_mlops.client.signature import MISSING, Signature, describe
+from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.notebook.arguments import names_of, types_of
+from jupyter_mlops.notebook.estimator import Estimator, is_estimator, load_file, wrap
+
+_MODEL_FILES = (".pkl", ".pickle", ".joblib", ".sav", ".gz", ".xz")
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is published: a name in a namespace, its source and its signature."""
+
+    namespace: dict[str, Any]
+    name: str
+    source: str
+    signature: Signature
+    alias: str | None
+
+
+def publish_named(
+    shell: Any, connect: Callable[[], Transport], what: str, options: argparse.Namespace
+) -> tuple[Service, dict[str, Any] | None]:
+    """Publish what a name or path of the notebook stands for.
+
+    Parameters
+    ----------
+    shell:
+        The IPython shell.
+    connect:
+        Gives the connection; asked only when everything is ready to be sent.
+    what:
+        A function's or estimator's name, an expression, or a file's path.
+    options:
+        The parsed line.
+
+    Returns
+    -------
+    tuple of Service and dict or None
+        The service, and the sample's wire values.
+    """
+    sample = MISSING if options.sample is None else evaluate(shell, options.sample, "--sample")
+    subject = _subject(shell, what, options, sample)
+    artifacts = names_of(options.artifacts)
+    must_be_synchronous(subject.namespace[subject.name], artifacts)
+    captured = capture(
+        subject.namespace, [subject.name], init=options.init, keep=names_of(options.keep), drop=names_of(options.drop)
+    )
+    wire = subject.signature.sample
+    request = request_for(
+        code=subject.source,
+        function=subject.name,
+        init=options.init,
+        inputs=subject.signature.inputs,
+        outputs=subject.signature.outputs,
+        output_file_names=tuple(artifacts),
+        operation_id=options.alias or subject.alias,
+        description=options.description,
+        timeout=options.timeout,
+        sample=None
+        if wire is None
+        else {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in wire.items()},
+    )
+    service = publish(connect(), Target(options.name, options.version, options.update), request, captured)
+    return service, wire
+
+
+def evaluate(shell: Any, expression: str, option: str) -> Any:
+    """Evaluate an option's expression in the notebook's namespace.
+
+    Parameters
+    ----------
+    shell:
+        The IPython shell.
+    expression:
+        Python text.
+    option:
+        The option's name, for the message.
+
+    Raises
+    ------
+    UsageError
+        When it raises.
+    """
+    try:
+        return eval(expression, shell.user_global_ns, shell.user_ns)  # noqa: S307  # the author's own expression
+    # It is the author's expression and may raise anything; the answer is one line.
+    except Exception as error:
+        raise UsageError(f"{option} {expression} raises {type(error).__name__}: {error}") from error
+
+
+def _subject(shell: Any, what: str, options: argparse.Namespace, sample: Any) -> _Subject:
+    namespace = shell.user_ns
+    if what in namespace:
+        value, name = namespace[what], what
+    elif what.endswith(_MODEL_FILES) or Path(what).is_file():
+        path = Path(what).expanduser()
+        if not path.is_file():
+            raise UsageError(f"there is no file {what}")
+        value, name = load_file(path), path.name.partition(".")[0]
+    elif what.isidentifier():
+        raise UsageError(f"there is no {what!r} here: define it in a cell first, or check the spelling")
+    else:
+        value, name = evaluate(shell, what, "FUNCTION"), what.rpartition(".")[2]
+    if is_estimator(value):
+        return _estimator_subject(value, name, options, sample)
+    if not callable(value):
+        raise UsageError(
+            f"{what} is a {type(value).__name__}; %publish takes a function, a fitted estimator (something with "
+            "`predict`), or the path of a pickle or joblib file that holds one"
+        )
+    if namespace.get(name) is not value:
+        raise UsageError(f"give {what} a name of its own first, such as `score = {what}`, and publish that")
+    signature = describe(
+        value,
+        inputs=types_of(options.inputs, "--inputs"),
+        outputs=types_of(options.outputs, "--outputs"),
+        sample=sample,
+    )
+    return _Subject(namespace, name, source_of(value), signature, name)
+
+
+def _estimator_subject(model: Any, name: str, options: argparse.Namespace, sample: Any) -> _Subject:
+    if options.init or options.artifacts:
+        raise UsageError("an estimator has no --init and writes no --artifacts; write a function that calls it instead")
+    inputs = types_of(options.inputs, "--inputs")
+    outputs = types_of(options.outputs, "--outputs")
+    made: Estimator = wrap(
+        model,
+        name,
+        inputs=None if inputs is None else {key: from_type(key, written) for key, written in inputs.items()},
+        outputs=None if outputs is None else tuple(from_type(key, written) for key, written in outputs.items()),
+        sample=sample,
+        sampled=sample is not MISSING,
+    )
+    return _Subject(made.namespace, made.function, made.source, made.signature, made.function)
