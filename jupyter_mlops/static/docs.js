@@ -107,6 +107,9 @@
 
   /** Show one version: its Swagger document, with addresses below this page. */
   async function describe(name, version) {
+    if (!window.SwaggerUIBundle) {
+      throw new Error('This installation was built without Swagger UI; install the package again.');
+    }
     const spec = await ask(address('api', name, version, 'swagger.json'));
     spec.host = window.location.host;
     spec.schemes = [window.location.protocol.replace(':', '')];
@@ -131,8 +134,27 @@
           request.headers = { ...credentials(), ...request.headers };
         }
         return request;
-      }
+      },
+      responseInterceptor: response => {
+        // Answers are attachments, so that no browser runs them; here they are only text.
+        if (/json/.test(response.headers['content-type'] || '')) {
+          delete response.headers['content-disposition'];
+        }
+        return response;
+      },
+      onComplete: () => open(spec)
     });
+  }
+
+  /** Unfold the service's own operations; those of the login stay folded. */
+  function open(spec) {
+    for (const [path, methods] of Object.entries(spec.paths)) {
+      for (const operation of Object.values(methods)) {
+        if (path.startsWith('/api/') && operation.operationId) {
+          window.ui.layoutActions.show(['operations', operation.tags[0], operation.operationId], true);
+        }
+      }
+    }
   }
 
   async function token() {

@@ -92,7 +92,7 @@ export class ServicesPanel extends VDomRenderer<PanelModel> {
   }
 
   private _body(): JSX.Element | null {
-    const { count, filter, groups } = this.model;
+    const { count, filter, groups, status } = this.model;
     const trans = this._trans;
     if (count === null) {
       return null;
@@ -115,7 +115,11 @@ export class ServicesPanel extends VDomRenderer<PanelModel> {
       );
     }
     return (
-      <ul className="jp-mlops-List" aria-label={trans.__('Services')}>
+      <ul
+        className="jp-mlops-List"
+        aria-label={trans.__('Services')}
+        data-stale={status !== 'live' || undefined}
+      >
         {groups.map(group => (
           <ServiceCard
             // A new key restarts the animation that catches the eye.

@@ -50,7 +50,7 @@ function text(
     case 'retrying':
       return trans.__('Not connected, retrying…');
     case 'stopped':
-      return trans.__('The server is not running');
+      return trans.__('Server not running');
     default:
       return trans.__('Connecting…');
   }

@@ -21,7 +21,8 @@ export function FirstServiceHint(props: {
       <h3>{trans.__('No services yet')}</h3>
       <p>
         {trans.__(
-          'A service is a function of a notebook that any program can call. Put %%publish on top of a cell:'
+          'A service is a function of a notebook that any program can call. Put %1 on top of a cell:',
+          '%%publish'
         )}
       </p>
       <div className="jp-mlops-Hint-example">
