@@ -220,7 +220,7 @@ def _shown(view: ServiceView) -> list[Captured]:
 
 
 def _modules(view: ServiceView) -> list[str]:
-    return [one.name for one in view.captured if one.kind == "module"]
+    return [one.type for one in view.captured if one.kind == "module"]
 
 
 def _kind(one: Captured) -> str:

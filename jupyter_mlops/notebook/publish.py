@@ -108,13 +108,11 @@ def evaluate(shell: Any, expression: str, option: str) -> Any:
 
 def _subject(shell: Any, what: str, options: argparse.Namespace, sample: Any) -> _Subject:
     namespace = shell.user_ns
-    if what in namespace:
-        value, name = namespace[what], what
-    elif what.endswith(_MODEL_FILES) or Path(what).is_file():
-        path = Path(what).expanduser()
-        if not path.is_file():
-            raise UsageError(f"there is no file {what}")
+    path = _model_path(what, namespace.get(what))
+    if path is not None:
         value, name = load_file(path), path.name.partition(".")[0]
+    elif what in namespace:
+        value, name = namespace[what], what
     elif what.isidentifier():
         raise UsageError(f"there is no {what!r} here: define it in a cell first, or check the spelling")
     else:
@@ -135,6 +133,19 @@ def _subject(shell: Any, what: str, options: argparse.Namespace, sample: Any) ->
         sample=sample,
     )
     return _Subject(namespace, name, source_of(value), signature, name)
+
+
+def _model_path(what: str, value: Any) -> Path | None:
+    """The file that is meant: a path as written, or in a variable; None when it is no file."""
+    if isinstance(value, str | Path):
+        path = Path(value)
+    elif value is None and (what.endswith(_MODEL_FILES) or Path(what).is_file()):
+        path = Path(what)
+    else:
+        return None
+    if not path.expanduser().is_file():
+        raise UsageError(f"there is no file {path}")
+    return path.expanduser()
 
 
 def _estimator_subject(model: Any, name: str, options: argparse.Namespace, sample: Any) -> _Subject:

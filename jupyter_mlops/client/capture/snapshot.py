@@ -236,7 +236,7 @@ def _assemble(
             Captured(
                 name=name,
                 kind=_kind(one.value),
-                type=type(one.value).__qualname__,
+                type=one.value.__name__ if isinstance(one.value, ModuleType) else type(one.value).__qualname__,
                 size=one.size + added,
                 fingerprint=hasher.fingerprint(one.value),
                 buffers=tuple(sorted(order.index(key) for key in one.buffers if key in order)),
