@@ -161,6 +161,9 @@ class Server:
     async def start(self) -> None:
         """Open the stores, listen, announce, and say on standard output that requests are accepted."""
         settings, log = self._settings, self._settings.log
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
+                asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
         try:
             sockets = bind_sockets(settings.port, settings.ip)
         except OSError as error:
@@ -200,10 +203,6 @@ class Server:
 
     async def until_told(self) -> None:
         """Wait for a signal to stop, or for a day without use when a notebook started this server."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
-                loop.add_signal_handler(number, self._stopping.set)
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(60.0, self._settings.idle_timeout)):

@@ -44,6 +44,9 @@ STATUS_OF: dict[type[MLOpsError], int] = {
 }
 """The one place where an error becomes a status; a subclass has the status of its nearest listed parent."""
 
+SMALL_BODY = 64 * 1024
+"""Bytes of body that are read even when the request is refused."""
+
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -91,25 +94,33 @@ class BaseHandler(RequestHandler):
         self.set_header("Content-Security-Policy", self.content_policy)
         self.set_header("Cache-Control", "no-store")
 
-    def prepare(self) -> Awaitable[None] | None:
+    def prepare(self) -> None:
         """Check the host, the caller and the announced size, before any of the body is read."""
+        # A little more is read than is taken, so that who sends too much can still read the refusal.
+        self.request.connection.set_max_body_size(self.limit + SMALL_BODY)  # type: ignore[union-attr]
+        announced = self.request.headers.get("Content-Length", "")
+        size = int(announced) if announced.isdecimal() else 0
+        try:
+            self.admit()
+            if size > self.limit:
+                raise self._too_large()
+        except MLOpsError as error:
+            self._refuse_early(error, size)
+
+    def admit(self) -> None:
+        """Raise whatever is known to be wrong from the request's head alone."""
         self._check_host()
         if not self.public:
             self.identity = self.managers.access.identify(self._bearer())
-        announced = self.request.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > self.limit:
-            raise self._too_large()
-        self.request.connection.set_max_body_size(self.limit + 1)  # type: ignore[union-attr]
-        return None
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
-        """Collect the body; a chunked one that grows past the limit is refused and not read on."""
+        """Collect the body; of one that grows past the limit nothing is kept."""
         self._size += len(chunk)
         if self._size <= self.limit:
             self._received.append(chunk)
-        elif not self._finished:
+        else:
             self._received.clear()
-            self.refuse(self._too_large())
+            self._refuse_later(self._too_large())
         return None
 
     def body(self) -> bytes:
@@ -159,17 +170,34 @@ class BaseHandler(RequestHandler):
             self.refuse(error)
         elif status_code == 405:  # noqa: PLR2004
             self.set_header("Allow", ", ".join(self._allowed()))
-            self.answer(_plain(f"{self.request.method} is not for this address", status_code, "InvalidRequest"), 405)
+            self.answer(plain(f"{self.request.method} is not for this address", status_code, "InvalidRequest"), 405)
         elif isinstance(error, HTTPError) and status_code < 500:  # noqa: PLR2004
-            self.answer(_plain(error.log_message or self._reason, status_code, "InvalidRequest"), status_code)
+            self.answer(plain(error.log_message or self._reason, status_code, "InvalidRequest"), status_code)
         else:
             message = f"the server met a defect of its own; its log has the rest under {self.correlation}"
-            self.answer(_plain(message, status_code, "InternalError"), status_code)
+            self.answer(plain(message, status_code, "InternalError"), status_code)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log defects with their stack, and refusals not at all: the access log has them."""
         if not isinstance(value, MLOpsError | HTTPError):
             log.error("correlation=%s %s", self.correlation, self._request_summary(), exc_info=(typ, value, tb))
+
+    def _refuse_early(self, error: MLOpsError, size: int) -> None:
+        """Refuse at once when a large body is on its way; else after it, so that the connection stays of use."""
+        if size > SMALL_BODY:
+            self.set_header("Connection", "close")
+            self.refuse(error)
+        else:
+            self.limit = SMALL_BODY  # type: ignore[misc]  # this request's own, from here on
+            self._refuse_later(error)
+
+    def _refuse_later(self, error: MLOpsError) -> None:
+        """Raise the error in the verb's place, when the body has been read."""
+
+        def refuse(*_: str) -> None:
+            raise error
+
+        setattr(self, str(self.request.method).lower(), refuse)
 
     def _bearer(self) -> str:
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
@@ -182,8 +210,9 @@ class BaseHandler(RequestHandler):
         hosts = self.managers.hosts
         name = self.request.host_name.lower().strip("[]")
         if hosts is not None and name not in hosts:
+            known = ", ".join(sorted(hosts))
             raise errors.Forbidden(
-                f"this server is not addressed as {name[:100]!r}; known names: {', '.join(sorted(hosts))} (setting: allow_hosts)"
+                f"this server is not addressed as {name[:100]!r}; known names: {known} (setting: allow_hosts)"
             )
 
     def _too_large(self) -> MLOpsError:
@@ -197,11 +226,12 @@ class BaseHandler(RequestHandler):
 class UnknownAddress(BaseHandler):
     """Whatever is not on the page of URLs."""
 
-    async def prepare(self) -> None:
+    def admit(self) -> None:
         """Say that it is unknown, to those who may know."""
-        super().prepare()
+        super().admit()
         raise errors.NotFound(f"there is nothing at {self.request.path[:200]!r}; see /docs")
 
 
-def _plain(message: str, status: int, kind: str) -> ErrorBody:
+def plain(message: str, status: int, kind: str) -> ErrorBody:
+    """Make the body of a refusal that no exception of ours stands behind."""
     return ErrorBody(message=message, code=status, exception_type=kind)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tornado.web import StaticFileHandler
 
 import jupyter_mlops
-from jupyter_mlops.server.handlers.base import BaseHandler, UnknownAddress
+from jupyter_mlops.server.handlers.base import BaseHandler, plain
 
 STATIC = Path(jupyter_mlops.__file__).parent / "static"
 _PAGE_POLICY = (
@@ -51,11 +52,13 @@ class Docs(BaseHandler):
 class DocsFile(StaticFileHandler):
     """`/docs/static/...`: the page's scripts and styles, which come with this package."""
 
-    def set_extra_headers(self, path: str) -> None:  # noqa: ARG002
+    def set_default_headers(self) -> None:
         """Let nothing be sniffed."""
+        self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Content-Security-Policy", _PAGE_POLICY)
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002
         """Say only that there is no such file."""
-        UnknownAddress.write_error(self, status_code, **kwargs)  # type: ignore[arg-type]
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(msgspec.json.encode(plain("there is no such file", status_code, "NotFound")))

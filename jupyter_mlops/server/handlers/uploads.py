@@ -8,6 +8,7 @@ from jupyter_mlops.errors import InvalidRequest, MLOpsError
 from jupyter_mlops.schema.snapshots import BeginUpload
 from jupyter_mlops.server.handlers.base import BaseHandler
 from jupyter_mlops.server.managers.uploads import SIZE_LIMIT
+from jupyter_mlops.server.stores.blobs import BlobWriter
 
 MANIFEST_LIMIT = 32 * 2**20
 CHUNK = 2**20
@@ -39,42 +40,44 @@ class UploadedBlob(BaseHandler):
 
     limit = SIZE_LIMIT
 
-    async def prepare(self) -> None:
+    def admit(self) -> None:
         """Find the upload before the body is read."""
-        super().prepare()
-        if self.request.method != "PUT":
-            return
-        upload, digest = self.path_args
-        self._writer, size = self.managers.uploads.receive(self.identity, upload, digest)
-        self._fault: MLOpsError | None = None
+        super().admit()
         self._chunk = bytearray()
-        self.request.connection.set_max_body_size(size + CHUNK)  # type: ignore[union-attr]
+        self._fault: MLOpsError | None = None
+        self._writer: BlobWriter | None = None
+        if self.request.method == "PUT":
+            upload, digest = self.path_args
+            self._writer, size = self.managers.uploads.receive(self.identity, upload, digest)
+            self.request.connection.set_max_body_size(size + CHUNK)  # type: ignore[union-attr]
 
     async def data_received(self, chunk: bytes) -> None:
         """Write what came, a large piece at a time, beside the event loop."""
         self._chunk += chunk
-        if len(self._chunk) >= CHUNK and self._fault is None:
+        if len(self._chunk) >= CHUNK:
             await self._flush()
 
-    async def put(self, upload: str, digest: str) -> None:  # noqa: ARG002  # prepare has read the path
+    async def put(self, upload: str, digest: str) -> None:  # noqa: ARG002  # admit has read the path
         """Check that the whole blob came, and make it durable."""
-        try:
-            await self._flush()
-            if self._fault is not None:
-                raise self._fault
-            await asyncio.to_thread(self._writer.finish)
-        finally:
-            await asyncio.to_thread(self._writer.abandon)
+        assert self._writer is not None
+        await self._flush()
+        if self._fault is not None:
+            raise self._fault
+        await asyncio.to_thread(self._writer.finish)
         self.set_status(204)
         self.finish()
 
-    def on_connection_close(self) -> None:
-        """Remove what was written when the client went away in the middle."""
-        if hasattr(self, "_writer"):
-            self._writer.abandon()
+    def on_finish(self) -> None:
+        """Remove what was written, if it is not whole."""
+        if getattr(self, "_writer", None) is not None:
+            self._writer.abandon()  # type: ignore[union-attr]
+
+    on_connection_close = on_finish
 
     async def _flush(self) -> None:
         piece, self._chunk = bytes(self._chunk), bytearray()
+        if self._writer is None or self._fault is not None:
+            return
         try:
             await asyncio.to_thread(self._writer.write, piece)
         except InvalidRequest as error:
