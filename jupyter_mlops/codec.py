@@ -165,10 +165,16 @@ def _array(value: list[Any]) -> Any:
     return np.array(value)
 
 
+def _table(value: list[list[Any]]) -> Any:
+    import numpy as np
+
+    return np.array(value) if value else np.empty((0, 0))
+
+
 def _matrix(value: list[list[Any]]) -> Any:
     import numpy as np
 
-    return np.asmatrix(np.array(value))
+    return _table(value).view(np.matrix)  # np.matrix() itself warns that it is old
 
 
 def _series(value: list[Any]) -> Any:
@@ -191,7 +197,7 @@ _DECODERS: dict[tuple[ValueType, str], Callable[[Any], Any]] = {
     (ValueType.VECTOR, ""): _array,
     (ValueType.VECTOR, "series"): _series,
     (ValueType.MATRIX, ""): _matrix,
-    (ValueType.MATRIX, "ndarray"): _array,
+    (ValueType.MATRIX, "ndarray"): _table,
     (ValueType.DATA_FRAME, ""): _frame,
 }
 
@@ -232,10 +238,15 @@ def _single(value: Any) -> Any:
         if size != 1:
             raise ValueError(f"a scalar is one value, this holds {size}")
         value = value.to_numpy() if hasattr(value, "to_numpy") else value
-        return value.reshape(-1)[0]
+        return _flat(value)[0]
     if isinstance(value, list | tuple) and len(value) == 1:
         return _single(value[0])
     return value
+
+
+def _flat(value: Any) -> Any:
+    """One dimension; a `numpy.matrix` would stay two-dimensional when it is reshaped."""
+    return value.A1 if hasattr(value, "A1") else value.reshape(-1)
 
 
 def _encode_integer(value: Any) -> int | None:
@@ -279,7 +290,7 @@ def _encode_vector(value: Any) -> list[Any]:
         value = value.to_numpy() if hasattr(value, "to_numpy") else value
         if value.size != max(value.shape, default=1):
             raise ValueError("a vector has one dimension")
-        value = value.reshape(-1)
+        value = _flat(value)
     return _scalars(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -123,9 +124,11 @@ def input_names(function: Callable[..., Any], inputs: Mapping[str, Any] | None) 
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    target = (
-        function if hasattr(function, "__annotations__") or inspect.isroutine(function) else type(function).__call__
-    )
+    target: Any = function
+    while isinstance(target, functools.partial):
+        target = target.func
+    if not inspect.isroutine(target) and not isinstance(target, type):
+        target = getattr(target, "__wrapped__", type(target).__call__)
     target = inspect.unwrap(target)
     try:
         return typing.get_type_hints(target, include_extras=False)
@@ -213,7 +216,8 @@ def _try(function: Callable[..., Any], inputs: tuple[Parameter, ...], wire: Mapp
     # The function is the user's and may raise anything; the answer is one message.
     except Exception as error:
         raise CaptureError(
-            f"the output's type should come from the sample, but the function raised on it: {type(error).__name__}: {error}"
+            "the output's type should come from the sample, but the function raised on it: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
