@@ -44,6 +44,7 @@ class ServiceDefinition:
         self._outputs: dict[str, Any] | None = None
         self._objects: dict[str, Any] = {}
         self._artifacts: list[str] | None = None
+        self._timeout: float | None = None
 
     def version(self, version: str) -> Self:
         """Set the version; without one the next whole number is taken."""
@@ -118,6 +119,11 @@ class ServiceDefinition:
         self._artifacts = [*(self._artifacts or []), name]
         return self
 
+    def timeout(self, seconds: float) -> Self:
+        """Set the deadline of one call in seconds; without one it is 60."""
+        self._timeout = seconds
+        return self
+
     def deploy(self) -> Service:
         """Publish, and return the service.
 
@@ -147,6 +153,7 @@ class ServiceDefinition:
             "description": self._description,
             "operation_id": self._alias,
             "output_file_names": self._files(),
+            "timeout": self._timeout,
         }
         if self._function is not None:
             return self._function_request(self._function, common)

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from conftest import PASSWORD
+from support import PASSWORD
 from joserfc import jwt
 from joserfc.jwk import OctKey
 

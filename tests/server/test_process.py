@@ -9,7 +9,7 @@ import sys
 import time
 
 import psutil
-from conftest import PASSWORD, eventually
+from support import PASSWORD, eventually
 
 from jupyter_mlops.discovery import find_or_start, running_server
 

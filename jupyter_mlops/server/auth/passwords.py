@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -11,7 +13,6 @@ MINIMUM = 12
 MAXIMUM = 1024
 
 _hasher = PasswordHasher()
-_NOBODY = _hasher.hash("nobody has this password")
 
 
 def hash_password(password: str) -> str:
@@ -30,7 +31,13 @@ def hash_password(password: str) -> str:
 def check_password(stored: str | None, password: str) -> bool:
     """Whether the password is right; as slow for an unknown user (`stored` is None) as for a known one."""
     try:
-        _hasher.verify(stored or _NOBODY, password[: MAXIMUM + 1])
+        _hasher.verify(stored or _nobody(), password[: MAXIMUM + 1])
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None
+
+
+@cache
+def _nobody() -> str:
+    """A hash that no password has, made when it is first needed: it takes as long as any."""
+    return _hasher.hash("nobody has this password")
