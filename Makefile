@@ -1,0 +1,53 @@
+# Everything is set up by itself: Python 3.11 or newer, git and make are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml hatch_build.py labextension/package.json labextension/package-lock.json \
+	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/style/* labextension/schema/*)
+
+.PHONY: demo lab test lint format clean help
+
+help:
+	@echo "make demo    publish a notebook's function, call it, and show what happened"
+	@echo "make lab     open JupyterLab on the quickstart, with the extension"
+	@echo "make test    set everything up and run the tests"
+	@echo "make lint    ruff, mypy, import-linter"
+
+demo: $(VENV)/.demo
+	@$(BIN)/python notebooks/demo.py
+
+lab: $(VENV)/.demo
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not ui and not slow"
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist labextension/node_modules labextension/lib jupyter_mlops/labextension \
+		jupyter_mlops/static/swagger-ui
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python $(SOURCES)
+	@echo "Installing the package, its JupyterLab extension and scikit-learn into $(VENV); the first time takes a minute or two."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.python $(SOURCES)
+	@echo "Installing the package, its JupyterLab extension and the test tools into $(VENV); the first time takes a minute or two."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.demo
