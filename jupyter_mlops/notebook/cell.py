@@ -23,7 +23,14 @@ def run(shell: Any, cell: str) -> None:
     UsageError
         When the cell raised; its own traceback is shown already.
     """
-    result = shell.run_cell(cell, store_history=False)
+    outer, count = shell.displayhook.exec_result, shell.execution_count
+    # IPython has counted on already; the code belongs to the cell that is running, and is named after it.
+    shell.execution_count = max(len(shell.history_manager.input_hist_raw) - 1, 1)
+    try:
+        result = shell.run_cell(cell, store_history=False)
+    finally:
+        shell.execution_count = count
+        shell.displayhook.exec_result = outer  # the value of the whole cell is the service
     error = result.error_before_exec or result.error_in_exec
     if error is not None:
         raise UsageError(f"nothing was published, because the cell raised {type(error).__name__}: {error}")
