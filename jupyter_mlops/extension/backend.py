@@ -108,7 +108,9 @@ class Backend:
         if read_server_file(self.directory) != found:
             return False
         try:
-            return bool(abs(psutil.Process(found.pid).create_time() - found.started) < _SAME_START)
+            process = psutil.Process(found.pid)
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            return bool(alive and abs(process.create_time() - found.started) < _SAME_START)
         except psutil.Error:
             return False
 

@@ -27,6 +27,12 @@ NO_LIMIT = 1 << 62
 """Bodies are limited by the server, route by route, not on the way to it."""
 
 _FIRST_FINAL_STATUS = 200
+_ASK_FIRST = 64 * 1024
+"""Bytes of a body from which the server is asked whether it wants it: what is refused while it is being sent
+is refused by a reset, which takes the refusal's words with it."""
+
+_PATIENCE = 1.0
+"""Seconds to wait for that; a server that knows no such question just waits for the body."""
 
 
 class Exchange(HTTPMessageDelegate):
@@ -41,6 +47,7 @@ class Exchange(HTTPMessageDelegate):
         self._address = address
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._reading: asyncio.Task[None] | None = None
+        self._wanted: asyncio.Future[None] = asyncio.Future()
         self.head: asyncio.Future[tuple[ResponseStartLine, HTTPHeaders]] = asyncio.Future()
         """Status line and headers; fails with `ServerUnreachable` when the server goes away."""
         self.complete = False
@@ -70,9 +77,7 @@ class Exchange(HTTPMessageDelegate):
         secure = ssl.create_default_context() if url.scheme == "https" else None
         port = url.port or (443 if secure else 80)
         try:
-            stream = await TCPClient().connect(
-                url.hostname or "", port, ssl_options=secure, timeout=CONNECT_SECONDS
-            )
+            stream = await TCPClient().connect(url.hostname or "", port, ssl_options=secure, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, StreamClosedError) as error:
             raise unreachable(address, error) from error
         stream.set_nodelay(True)
@@ -80,15 +85,20 @@ class Exchange(HTTPMessageDelegate):
         exchange = cls(HTTP1Connection(stream, is_client=True, params=limits), address)
         headers["Host"] = url.netloc
         headers["Connection"] = "close"
+        if int(headers.get("Content-Length", "0")) >= _ASK_FIRST:
+            headers["Expect"] = "100-continue"
+        else:
+            exchange._wanted.set_result(None)
         with contextlib.suppress(StreamClosedError):  # said by `head`
-            await exchange._connection.write_headers(
-                RequestStartLine(method, url.path + target, "HTTP/1.1"), headers
-            )
+            await exchange._connection.write_headers(RequestStartLine(method, url.path + target, "HTTP/1.1"), headers)
         exchange._reading = asyncio.create_task(exchange._read())
         return exchange
 
     async def send(self, chunk: bytes) -> None:
         """Send a piece of the body, as fast as the server takes it."""
+        if not self._wanted.done():
+            await asyncio.wait([self._wanted], timeout=_PATIENCE)
+            self._heard()
         # A server that refused the body has stopped reading; its answer is what counts.
         if not self.head.done():
             with contextlib.suppress(StreamClosedError):
@@ -120,19 +130,23 @@ class Exchange(HTTPMessageDelegate):
         if not self.head.done():
             self.head.set_exception(unreachable(self._address, reason))
             self.head.exception()  # it may be that nobody waits any more
+        self._heard()
         self._chunks.put_nowait(None)
 
-    def headers_received(
-        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
-    ) -> None:
+    def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         """Take the answer's head (tornado calls this, also for interim answers)."""
         if isinstance(start_line, ResponseStartLine) and start_line.code >= _FIRST_FINAL_STATUS:
             self.head.set_result((start_line, headers))
+        self._heard()
 
     async def data_received(self, chunk: bytes) -> None:
         """Take a piece of the answer, and let tornado read on when it has been passed on."""
         self._chunks.put_nowait(chunk)
         await self._chunks.join()
+
+    def _heard(self) -> None:
+        if not self._wanted.done():
+            self._wanted.set_result(None)
 
     def finish(self) -> None:
         """Note that the answer is complete (tornado calls this)."""

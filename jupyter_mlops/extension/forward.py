@@ -153,7 +153,9 @@ class ForwardHandler(JupyterHandler):
         # Jupyter's own `prepare` lets strangers pass while allow_unauthenticated_access is true, its default.
         if self.current_user is None and not self.is_page:
             raise HTTPError(HTTPStatus.FORBIDDEN)
-        authenticated(lambda _: None)(self)  # sends a stranger to the login page
+        if self.current_user is None:
+            self.set_header("Connection", "close")  # as in `_finish_with`
+            authenticated(lambda _: None)(self)  # sends a stranger to the login page
         return not self._finished
 
     def _check_framing(self) -> None:
@@ -230,6 +232,8 @@ class ForwardHandler(JupyterHandler):
         status = self.get_status()
         body = ErrorBody(message=message, code=status, exception_type=_NAMES.get(status, "InvalidRequest"))
         self.set_header("Content-Type", "application/json")
+        # Tornado hangs up on a request whose body it has not read; the caller must not send another one.
+        self.set_header("Connection", "close")
         self.finish(msgspec.json.encode(body))
 
 
