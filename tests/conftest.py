@@ -11,8 +11,8 @@ def start_server(tmp_path):
     """Start servers by hand; each is stopped at the end."""
     servers = []
 
-    def start(*arguments: str, data_dir: Path | None = None) -> RunningServer:
-        server = RunningServer(data_dir or tmp_path / "data", *arguments)
+    def start(*arguments: str, data_dir: Path | None = None, **more) -> RunningServer:
+        server = RunningServer(data_dir or tmp_path / "data", *arguments, **more)
         servers.append(server)
         return server
 

@@ -33,14 +33,15 @@ class Answer:
 class RunningServer:
     """`python -m jupyter_mlops serve` as a process, with requests as the account that runs it."""
 
-    def __init__(self, data_dir: Path, *arguments: str) -> None:
+    def __init__(self, data_dir: Path, *arguments: str, launch: tuple[str, ...] = ("-m", "jupyter_mlops")) -> None:
         self.data_dir = data_dir
         self.arguments = arguments
+        self.launch = launch
         self.process: subprocess.Popen[str]
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "jupyter_mlops", "serve", "--port=0", f"--data-dir={self.data_dir}"]
+        command = [sys.executable, *self.launch, "serve", "--port=0", f"--data-dir={self.data_dir}"]
         self.log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER_MLOPS")}
         self.process = subprocess.Popen(

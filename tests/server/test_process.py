@@ -66,7 +66,9 @@ def test_server_json_says_where_and_who(start_server):
 def test_the_first_password_is_random_and_in_a_private_file(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER_MLOPS")}
     command = [sys.executable, "-m", "jupyter_mlops", "serve", "--port=0", f"--data-dir={tmp_path}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdout.readline().startswith("jupyter-mlops ready")
         password = tmp_path / "admin-password"
         assert stat.S_IMODE(password.stat().st_mode) == 0o600
@@ -132,7 +134,9 @@ def test_a_found_server_is_not_started_twice_and_stop_stops_it(tmp_path):
     assert second.instance == first.instance
     assert psutil.Process(first.pid).ppid() in {1, os.getpid()}
     stopped = subprocess.run(
-        [sys.executable, "-m", "jupyter_mlops", "stop", f"--data-dir={tmp_path / 'data'}"], capture_output=True, text=True
+        [sys.executable, "-m", "jupyter_mlops", "stop", f"--data-dir={tmp_path / 'data'}"],
+        capture_output=True,
+        text=True,
     )
     assert stopped.returncode == 0, stopped.stderr
     assert running_server(tmp_path / "data") is None
@@ -145,7 +149,9 @@ def test_a_server_that_a_notebook_started_ends_when_nobody_uses_it(start_server)
 
 def test_the_admin_password_is_not_in_the_kernels_environment(start_server):
     server = start_server()
-    server.publish_code("env", "1", "import os; e = sorted(os.environ); v = str(dict(os.environ))", "", "e:vector,v:character")
+    server.publish_code(
+        "env", "1", "import os; e = sorted(os.environ); v = str(dict(os.environ))", "", "e:vector,v:character"
+    )
     outputs = server.call("env").json()["outputParameters"]
     assert PASSWORD not in outputs["v"]
     assert not [name for name in outputs["e"] if name.startswith("JUPYTER_MLOPS") and name != "JUPYTER_MLOPS_INSTANCE"]

@@ -89,7 +89,9 @@ def test_answers_are_not_to_be_sniffed_framed_run_or_kept(server):
 
 
 def test_the_correlation_id_comes_back(server):
-    assert server.request("GET", "/health", headers={"X-Correlation-Id": "abc-1"}).headers["X-Correlation-Id"] == "abc-1"
+    assert (
+        server.request("GET", "/health", headers={"X-Correlation-Id": "abc-1"}).headers["X-Correlation-Id"] == "abc-1"
+    )
     odd = server.request("GET", "/health", headers={"X-Correlation-Id": "a b"}).headers["X-Correlation-Id"]
     assert re.fullmatch(r"[0-9a-f]{16}", odd)
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
+from jupyter_mlops.errors import Conflict, DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
 from jupyter_mlops.schema.channel import Call, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.server.kernels.kernel import Kernel
@@ -63,6 +63,7 @@ class Pool:
         self._closed = False
         self._failures = 0
         self._not_before = 0.0
+        self._damaged = False
         self.last_error = ""
         """Why the last start failed, in one line; empty when it did not."""
         self.restarts = 0
@@ -172,6 +173,7 @@ class Pool:
         except MLOpsError as error:
             self._failures += 1
             self._not_before = time.monotonic() + min(2.0 ** (self._failures - 1), 60.0)
+            self._damaged = isinstance(error, Conflict)
             self.last_error = error.message
             log.error("a scoring kernel did not start: %s", error.message)  # noqa: TRY400  # the message says it all
             for waiting in self._queue:
@@ -196,7 +198,9 @@ class Pool:
         if not self._kernels and self._starting is None and time.monotonic() < self._not_before:
             raise self._cannot_start()
 
-    def _cannot_start(self) -> Unavailable:
+    def _cannot_start(self) -> MLOpsError:
+        if self._damaged:  # waiting does not help: somebody must act
+            return Conflict(self.last_error)
         wait = max(self._not_before - time.monotonic(), 1.0)
         return Unavailable(f"the service cannot start: {self.last_error}", retry_after=wait)
 

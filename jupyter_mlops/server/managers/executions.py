@@ -61,6 +61,7 @@ class ExecutionManager:
         self._scored: dict[str, _Scored] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._encoder = msgspec.msgpack.Encoder()
+        self._verified: set[str] = set()
         self.last_call = time.monotonic()
 
     async def call(self, identity: Identity, name: str, version: str | None, body: bytes) -> Reply:
@@ -126,6 +127,7 @@ class ExecutionManager:
     def retire(self, revision: Revision) -> None:
         """Let the running calls of a revision finish, then end its kernels."""
         scored = self._scored.pop(revision.id, None)
+        self._verified.discard(revision.id)
         if scored is not None:
             task = asyncio.get_running_loop().create_task(_retire(scored.pool))
             self._retiring.add(task)
@@ -156,6 +158,9 @@ class ExecutionManager:
 
     async def _start(self, revision: Revision) -> Kernel:
         manifest = revision.manifest
+        if manifest is not None and revision.id not in self._verified:
+            await self._uploads.verify(manifest)
+            self._verified.add(revision.id)
         load = Load(
             definition=revision.definition,
             stream=self._uploads.path(manifest.stream) if manifest else "",

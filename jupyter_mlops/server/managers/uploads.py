@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from jupyter_mlops.errors import NotFound, TooLarge, Unavailable
+from jupyter_mlops.errors import Conflict, NotFound, TooLarge, Unavailable
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.snapshots import Blob, Manifest, Upload
 from jupyter_mlops.server.managers.access import require
@@ -131,6 +131,21 @@ class UploadManager:
     def path(self, blob: Blob) -> str:
         """Where a kept blob lies."""
         return str(self._blobs.path(blob.digest))
+
+    async def verify(self, manifest: Manifest) -> None:
+        """Read every blob of a manifest once and compare it with its digest.
+
+        Raises
+        ------
+        Conflict
+            Naming the first that is damaged: it is never loaded.
+        """
+        for digest in manifest.blobs():
+            if await asyncio.to_thread(self._blobs.damaged, digest):
+                raise Conflict(
+                    f"the service is damaged: its blob {digest} is not what was published. "
+                    "Restore blobs/ from a backup, or publish again"
+                )
 
     async def release(self, digests: set[str]) -> None:
         """Remove those of the blobs that nothing holds any more."""

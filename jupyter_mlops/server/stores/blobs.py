@@ -81,6 +81,13 @@ class BlobStore:
         for folder in folders:
             sync_folder(folder)
 
+    def damaged(self, digest: str) -> bool:
+        """Whether a kept blob is gone, or its bytes are no longer those of its digest."""
+        path = self.path(digest)
+        if not path.is_file():
+            return True
+        return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest() != digest
+
     def all(self) -> set[str]:
         """Digests of every kept blob."""
         return {path.name for path in self._blobs.glob("??/*")}
