@@ -88,6 +88,18 @@ LIVES = {
         "[f(7), state]",
         [7, 7],
     ),
+    "a cached property": (
+        "from functools import cached_property\nclass A:\n    @cached_property\n    def v(self): return k\nk = 3\na = A()\n"
+        "def f(): return [a.v, vars(a)]",
+        "f()",
+        [3, {"v": 3}],
+    ),
+    "a function of many types": (
+        "from functools import singledispatch\n@singledispatch\ndef g(x): return 'any'\n@g.register(float)\ndef _(x): return k\n"
+        "k = 'float'\ng(1.0)\ndef f(): return [g(1.0), g('x'), g(1)]",
+        "f()",
+        ["float", "any", "any"],
+    ),
     "a partial": (
         "from functools import partial\ndef g(a, b): return a - b + k\nk = 10\nf = partial(g, 5)",
         "f(3)",

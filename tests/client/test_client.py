@@ -119,7 +119,16 @@ def test_all_types_both_ways(client):
     def every(i: int, n: float, s: str, b: bool, v: np.ndarray, m: np.matrix, d: pd.DataFrame, t: dt.datetime) -> None:
         return i, n, s, b, v, m, d, t
 
-    kinds = {"i": int, "n": float, "s": str, "b": bool, "v": np.array, "m": np.matrix, "d": pd.DataFrame, "t": "datetime"}
+    kinds = {
+        "i": int,
+        "n": float,
+        "s": str,
+        "b": bool,
+        "v": np.array,
+        "m": np.matrix,
+        "d": pd.DataFrame,
+        "t": "datetime",
+    }
     service = client.service("every").version("1").code_fn(every).outputs(**kinds).deploy()
     outputs = service.every(**SENT).outputs
     assert {name: type(value) for name, value in outputs.items()} == {
@@ -137,7 +146,9 @@ def test_artifacts_console_and_changed_files(client):
             file.write("ä")
         return x
 
-    service = client.service("files").version("1").code_fn(write).artifacts(["answer.csv"]).artifact("none.png").deploy()
+    service = (
+        client.service("files").version("1").code_fn(write).artifacts(["answer.csv"]).artifact("none.png").deploy()
+    )
     response = service.write(1)
     assert response.console_output == "writing 1\n"
     assert response.artifact("answer.csv") == "ä".encode()
@@ -153,7 +164,9 @@ def test_artifacts_console_and_changed_files(client):
 
 def test_a_function_that_raises_does_not_raise_here(client):
     service = client.deploy_service("raises", version="1", code_fn=double)
-    service = client.deploy_service("divides", version="1", code_fn=lambda x: 1 / x, inputs={"x": float}, outputs={"y": float})
+    service = client.deploy_service(
+        "divides", version="1", code_fn=lambda x: 1 / x, inputs={"x": float}, outputs={"y": float}
+    )
     response = service.consume(0)
     assert not response.success
     assert "ZeroDivisionError" in response.error
@@ -290,7 +303,9 @@ def test_what_does_not_load_is_one_message_and_leaves_nothing(client, server):
 
     blobs = sorted(path.name for path in server.data_dir.rglob("*") if path.is_file() and len(path.name) == 64)
     with pytest.raises(PublishRefused, match="no disk"):
-        client.service("broken").version("1").code_fn(broken, init).objects(big=np.random.default_rng(7).random(20_000)).deploy()
+        client.service("broken").version("1").code_fn(broken, init).objects(
+            big=np.random.default_rng(7).random(20_000)
+        ).deploy()
     with pytest.raises(NotFound):
         client.get_service("broken")
     after = sorted(path.name for path in server.data_dir.rglob("*") if path.is_file() and len(path.name) == 64)

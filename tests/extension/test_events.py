@@ -126,9 +126,12 @@ def test_watching_starts_nothing_and_asking_does(start_jupyter, tmp_path):
     async def watch(query):
         socket = await connect(jupyter, KNOWN, query)
         first = await asyncio.wait_for(socket.read_message(), 60)
-        if first is not None:
+        code = socket.close_code
+        if first is None:
+            socket.close()
+        else:
             await leave(socket)
-        return first, socket.close_code
+        return first, code
 
     assert asyncio.run(watch("")) == (None, 4404)
     assert not (tmp_path / "data" / "server.json").exists()

@@ -154,7 +154,7 @@ def test_an_async_function_is_awaited(publish):
 @pytest.mark.parametrize("returned", ["(1, 'two')", "[1, 'two']", "{'b': 'two', 'a': 1, 'more': 3}"])
 def test_several_outputs_from_a_tuple_or_a_dict(publish, returned):
     namespace = {}
-    exec(f"def several():\n    return {returned}\n", namespace)  # noqa: S102
+    exec(f"def several():\n    return {returned}\n", namespace)
     service = publish(namespace["several"], {"a": int, "b": str})
     assert service.several().outputs == {"a": 1, "b": "two"}
 

@@ -4,9 +4,9 @@ import base64
 import json
 
 import pytest
-from support import PASSWORD
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from support import PASSWORD
 
 
 def login(server, password=PASSWORD, name="admin"):
@@ -47,7 +47,7 @@ def test_revoking_ends_the_access_token_too(server):
 
 
 def forged(server, **changes):
-    header, payload, signature = server.token.split(".")
+    _, payload, _ = server.token.split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     return claims | changes
 

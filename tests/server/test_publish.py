@@ -41,7 +41,7 @@ def left_over(server):
         rows = [
             database.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
             for t in ("revisions", "versions", "blob_references")
-        ]  # noqa: S608
+        ]
     database.close()
     kernels = [
         p for p in server.processes() if p.status() != psutil.STATUS_ZOMBIE and "runtime.kernel" in str(p.cmdline())
@@ -197,7 +197,7 @@ def test_services_survive_kill_9_and_answer_again(start_server):
     server = start_server()
 
     def scale(x: float) -> float:
-        return float((weights * x).sum())  # noqa: F821
+        return float((weights * x).sum())
 
     client = DeployClient(server.url, auth=server.token)
     import numpy as np

@@ -7,6 +7,8 @@ from itertools import islice
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from jupyter_mlops.client.capture.pickler import is_importable
+
 MAX_DEPTH = 12
 MAX_CHILDREN = 1000
 
@@ -73,3 +75,5 @@ def _attributes(obj: Any) -> Iterator[tuple[str, Any]]:
         for name in (slots,) if isinstance(slots, str) else slots:
             if hasattr(obj, name):
                 yield f".{name}", getattr(obj, name)
+    if not is_importable(type(obj).__module__):
+        yield ".__class__", type(obj)

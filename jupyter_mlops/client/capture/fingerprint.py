@@ -14,6 +14,7 @@ import functools
 import marshal
 import pickle
 import sys
+import weakref
 from collections.abc import Callable, Iterable
 from types import (
     BuiltinFunctionType,
@@ -191,6 +192,14 @@ def _cached(own: Fingerprinter, obj: Any) -> bytes:
     return own.combine(b"cached", (obj.__wrapped__, obj.cache_parameters()))
 
 
+def _cached_property(own: Fingerprinter, obj: Any) -> bytes:
+    return own.combine(b"cached property", (obj.func, obj.attrname))
+
+
+def _weak(_: Fingerprinter, obj: Any) -> bytes:
+    return _hash(type(obj).__name__.encode())  # what is in it comes and goes with use
+
+
 def _reduced(own: Fingerprinter, obj: Any) -> bytes:
     """Anything else counts as what pickle would write of it."""
     kind = type(obj)
@@ -263,6 +272,9 @@ _HANDLERS: dict[type, _Handler] = {
     CodeType: _code,
     FunctionType: _function,
     functools._lru_cache_wrapper: _cached,  # noqa: SLF001
+    functools.cached_property: _cached_property,
+    weakref.WeakKeyDictionary: _weak,
+    weakref.WeakValueDictionary: _weak,
     GetSetDescriptorType: _descriptor,
     MemberDescriptorType: _descriptor,
     type(dataclasses.MISSING): lambda _, __: _hash(b"dataclasses.MISSING"),

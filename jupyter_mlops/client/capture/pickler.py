@@ -18,6 +18,7 @@ from cloudpickle import cloudpickle as internals
 
 from jupyter_mlops.client.capture.labels import Labels
 from jupyter_mlops.client.capture.reach import Uses, belongs_to_shell, real_globals, uses
+from jupyter_mlops.client.capture.reducers import BY_VALUE
 from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
 
 MAIN_REFERENCE = ("main",)
@@ -98,9 +99,9 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif issubclass(kind, type):
             if obj.__module__ == self._namespace.get("__name__") and not is_importable(obj.__module__):
                 return internals._dynamic_class_reduce(obj)  # noqa: SLF001
-        elif kind is functools._lru_cache_wrapper:  # noqa: SLF001
-            if not is_importable(obj.__module__):
-                return _cache_reduce(obj)
+        elif kind in BY_VALUE:
+            if not is_importable(str(getattr(obj, "__module__", "__main__"))) or not hasattr(obj, "__wrapped__"):
+                return BY_VALUE[kind](obj)
         elif obj is dataclasses.MISSING:
             return "MISSING"  # a copy of the sentinel would no longer be the sentinel
         elif isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
@@ -137,13 +138,6 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif isinstance(obj, type | FunctionType | BuiltinFunctionType):
             self.modules[str(obj.__module__)] = None
         self.modules[str(kind.__module__)] = None
-
-
-def _cache_reduce(obj: Any) -> Any:
-    """Write a function under `functools.lru_cache` by value: its own way is a name that nobody could import."""
-    options = obj.cache_parameters()
-    info = functools._CacheInfo  # noqa: SLF001
-    return type(obj), (obj.__wrapped__, options["maxsize"], options["typed"], info), dict(vars(obj))
 
 
 class Sink:

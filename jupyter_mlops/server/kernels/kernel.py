@@ -171,8 +171,9 @@ async def _first(
     while not greeted.done():
         await asyncio.wait([greeted], timeout=0.2)
         if not greeted.done() and await launcher.exited(launched):
+            words = launched.log_tail()
             raise PublishRefused(
-                f"the interpreter {interpreter} ended before its kernel could greet; its last words:\n{launched.log_tail()}"
+                f"the interpreter {interpreter} ended before its kernel could greet; its last words:\n{words}"
             )
     return greeted.result()
 
