@@ -1,9 +1,12 @@
 """Capture: what goes along, how it comes back in a fresh Python, and what is refused."""
 
+# ruff: noqa: E501, ISC004, SIM115  (tables of cases and cells are read by the line)
+
 from __future__ import annotations
 
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -279,10 +282,13 @@ UNPICKLABLE = {
         r"thing\['a'\]\[1\]: generator objects cannot be pickled",
     ),
     "an open file": (
-        lambda: Holder(log=opened(open(__file__))),
+        lambda: Holder(log=opened(Path(__file__).open())),
         r"thing\.log: _io\.TextIOWrapper objects cannot be pickled",
     ),
-    "a binary file": (lambda: opened(open(__file__, "rb")), r"thing: _io\.BufferedReader objects cannot be pickled"),
+    "a binary file": (
+        lambda: opened(Path(__file__).open("rb")),
+        r"thing: _io\.BufferedReader objects cannot be pickled",
+    ),
     "a connection": (lambda: [opened(sqlite3.connect(":memory:"))], r"thing\[0\]: sqlite3\.Connection objects"),
     "an object that refuses": (lambda: Holder(part=Refuses()), r"thing\.part: \S*Refuses objects.*not me"),
 }

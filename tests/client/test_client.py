@@ -116,7 +116,9 @@ SENT = {
 
 
 def test_all_types_both_ways(client):
-    def every(i: int, n: float, s: str, b: bool, v: np.ndarray, m: np.matrix, d: pd.DataFrame, t: dt.datetime) -> None:
+    def every(
+        *, i: int, n: float, s: str, b: bool, v: np.ndarray, m: np.matrix, d: pd.DataFrame, t: dt.datetime
+    ) -> None:
         return i, n, s, b, v, m, d, t
 
     kinds = {
@@ -142,7 +144,7 @@ def test_all_types_both_ways(client):
 def test_artifacts_console_and_changed_files(client):
     def write(x: int) -> int:
         print("writing", x)
-        with open("answer.csv", "w") as file:  # noqa: PTH123
+        with open("answer.csv", "w") as file:
             file.write("ä")
         return x
 

@@ -1,5 +1,7 @@
 """Fingerprints: equal for equal content in any process, different for different content."""
 
+# ruff: noqa: E501  (tables of cases and cells are read by the line)
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """Types: from options, else hints, else the sample; and samples in every form."""
 
+# ruff: noqa: E501, UP045  (tables of cases and cells are read by the line)
+
 from __future__ import annotations
 
 import datetime as dt

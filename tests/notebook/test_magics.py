@@ -1,5 +1,7 @@
 """The magics in a real shell on a real server."""
 
+# ruff: noqa: E501  (tables of cases and cells are read by the line)
+
 from __future__ import annotations
 
 import subprocess

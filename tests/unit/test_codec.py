@@ -1,5 +1,7 @@
 """The codec keeps what it can keep, and refuses the rest in the user's words."""
 
+# ruff: noqa: E501  (tables of cases and cells are read by the line)
+
 from __future__ import annotations
 
 import datetime as dt
@@ -238,12 +240,13 @@ def test_the_door_says_where_a_body_does_not_fit(body, kind, path):
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
 def test_the_door_takes_any_bytes_without_breaking(body):
+    refused = None
     try:
         read = InputReader((parameter("vector"),)).read(body)
     except InvalidInput as error:
-        assert error.fields.startswith("$")
-    else:
-        assert list(read) == ["x"]
+        refused, read = error, {"x": None}
+    assert refused is None or refused.fields.startswith("$")
+    assert list(read) == ["x"]
 
 
 def test_names_that_are_no_identifiers_pass_the_door():
@@ -256,5 +259,5 @@ def test_names_that_are_no_identifiers_pass_the_door():
 @pytest.mark.parametrize("value", ["2020-13-01", "nonsense", ""])
 @pytest.mark.parametrize("form", ["date", "date-time"])
 def test_a_text_that_is_no_date_is_refused(value, form):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"Invalid isoformat string|month must be"):
         to_python(value, parameter("character", form))

@@ -99,7 +99,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif issubclass(kind, type):
             if obj.__module__ == self._namespace.get("__name__") and not is_importable(obj.__module__):
                 return internals._dynamic_class_reduce(obj)  # noqa: SLF001
-        elif kind in BY_VALUE:
+        elif kind in BY_VALUE:  # a cached function of an installed module still goes by its name
             if not is_importable(str(getattr(obj, "__module__", "__main__"))) or not hasattr(obj, "__wrapped__"):
                 return BY_VALUE[kind](obj)
         elif obj is dataclasses.MISSING:
