@@ -168,6 +168,23 @@ def test_tracebacks_show_the_cells_own_lines(notebook):
     assert "ZeroDivisionError" in error
 
 
+def test_modules_beside_the_notebook_go_along(notebook, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "beside_utils.py").write_text(
+        "import beside_package.part\ndef helper(x): return beside_package.part.K * x\n"
+    )
+    (tmp_path / "beside_package").mkdir()
+    (tmp_path / "beside_package" / "__init__.py").write_text("")
+    (tmp_path / "beside_package" / "part.py").write_text("K = 5\n")
+    (tmp_path / "unrelated.py").write_text("raise SystemExit\n")
+    notebook.ok("from beside_utils import helper\nimport beside_utils")
+    cell = "%%publish beside 1\ndef f(x: float) -> float:\n    return helper(x) + beside_utils.helper(x)"
+    assert notebook.ok(cell).value.f(2).output("answer") == 20.0
+    assert notebook.ok(cell).value.unchanged
+    (tmp_path / "beside_package" / "part.py").write_text("K = 6\n")
+    assert "beside_package/part.py" in notebook.refused(cell)
+
+
 def test_services_as_a_table_and_a_card(notebook):
     notebook.ok("factor = 2")
     notebook.ok(CARS.format(line="tabled 1.0"))

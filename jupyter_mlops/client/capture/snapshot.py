@@ -8,6 +8,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -15,12 +16,13 @@ from blake3 import blake3
 
 from jupyter_mlops.client.capture.culprit import find_culprit
 from jupyter_mlops.client.capture.environment import environment
+from jupyter_mlops.client.capture.files import local_modules
 from jupyter_mlops.client.capture.fingerprint import Fingerprinter
 from jupyter_mlops.client.capture.labels import Labels
 from jupyter_mlops.client.capture.pickler import CapturePickler, Sink, goes_out_of_band
 from jupyter_mlops.client.capture.reach import belongs_to_shell
 from jupyter_mlops.errors import CaptureError
-from jupyter_mlops.schema.snapshots import Blob, Captured, Manifest
+from jupyter_mlops.schema.snapshots import Blob, Captured, Manifest, SnapshotFile
 
 _SHARED_BY_VALUE = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, ModuleType)
 
@@ -242,9 +244,13 @@ def _assemble(
                 buffers=tuple(sorted(order.index(key) for key in one.buffers if key in order)),
             )
         )
+    files = local_modules(modules, Path.cwd())
     manifest = Manifest(
         stream=store(stream),
         buffers=tuple(listed),
+        files=tuple(
+            SnapshotFile(path=name, blob=store(memoryview(path.read_bytes()))) for name, path in sorted(files.items())
+        ),
         names=tuple(names),
         sources=labels.sources(),
         environment=environment(modules),
