@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import sys
+from types import ModuleType
 from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
@@ -67,9 +68,23 @@ def die_with_parent() -> None:
             os._exit(1)
 
 
+def empty_main() -> None:
+    """Give the user's code a `__main__` of its own, without the names that started this process."""
+    sys.modules["__main__"] = ModuleType("__main__")
+
+
+def cold() -> None:
+    """Start a kernel in a process of its own."""
+    empty_main()
+    main()
+
+
 def main() -> None:
     """Run the kernel until the server goes away."""
     die_with_parent()
+    # What a snapshot or a template loads lives in `__main__`; the shell must take that module for its own.
+    ScoringKernel.user_module = sys.modules["__main__"]
     app = IPKernelApp.instance(kernel_class=ScoringKernel)
+    app.config.HistoryManager.enabled = False
     app.initialize()  # type: ignore[no-untyped-call]
     app.start()  # type: ignore[no-untyped-call]

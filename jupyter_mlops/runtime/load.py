@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import mmap
-import pickle
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -16,14 +14,12 @@ from typing import Any
 
 from jupyter_mlops.codec import InputReader
 from jupyter_mlops.runtime.console import Console
+from jupyter_mlops.runtime.objects import load_objects
 from jupyter_mlops.runtime.workdir import WorkDir
 from jupyter_mlops.schema.channel import Load
 from jupyter_mlops.schema.services import Definition
 
 _HERE = Path(__file__).parent
-
-MAIN_REFERENCE = ("main",)
-"""Persistent id under which a stream names the namespace that its functions share."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,9 @@ def load(request: Load, console: Console) -> tuple[str, Service | None]:
     console.begin()
     try:
         service = _load(request)
-    except (KeyboardInterrupt, SystemExit) as error:
-        return f"loading was stopped by {type(error).__name__}", None
-    except ModuleNotFoundError as error:
-        return _missing_module(error), None
     # What a snapshot does while it loads is the user's code: any exception is the answer, not a defect of ours.
-    except Exception as error:  # noqa: BLE001
-        return _explain(error), None
+    except BaseException as error:  # noqa: BLE001
+        return explain(error), None
     finally:
         printed = console.end()
         if sys.__stderr__ is not None:
@@ -88,8 +80,7 @@ def _load(request: Load) -> Service:
     definition = request.definition
     objects: dict[str, Any] = {}
     if request.stream:
-        with Path(request.stream).open("rb") as stream:
-            objects = _Unpickler(stream, namespace, request.buffers).load()
+        objects = load_objects(request.stream, request.buffers)
     namespace.update(objects)
     function = objects[definition.function] if definition.function else None
     code = init_code = None
@@ -117,44 +108,27 @@ class _InitFailed(Exception):
     """The service's `init` raised; the message is its traceback."""
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: Any, namespace: dict[str, Any], buffers: tuple[str, ...]) -> None:
-        super().__init__(stream, buffers=_mapped(buffers))
-        self._namespace = namespace
-
-    def persistent_load(self, pid: Any) -> Any:
-        if pid == MAIN_REFERENCE:
-            return self._namespace
-        raise pickle.UnpicklingError(f"unknown reference {pid!r}")
-
-
-def _mapped(paths: tuple[str, ...]) -> Iterator[mmap.mmap]:
-    """Map each buffer privately: writable for the function, shared between kernels until written."""
-    for path in paths:
-        with Path(path).open("rb") as file:
-            yield mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-
 def _compile(code: str, name: str) -> CodeType:
     linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
     return compile(code, name, "exec")
 
 
-def _missing_module(error: ModuleNotFoundError) -> str:
-    name = (error.name or str(error)).partition(".")[0]
-    return (
-        f"the service needs the module {name!r}, which {sys.executable} does not have; install it there "
-        f"({sys.executable} -m pip install {name}) and publish again. A module that is a file of your own "
-        "belongs in a notebook cell, or in an installed package"
-    )
-
-
-def _explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
+    """Say in a sentence why a snapshot does not load, and what to do."""
     match error:
         case _InitFailed():
             return f"init raised:\n{error}"
+        case ModuleNotFoundError():
+            name = (error.name or str(error)).partition(".")[0]
+            return (
+                f"the service needs the module {name!r}, which {sys.executable} does not have; install it there "
+                f"({sys.executable} -m pip install {name}) and publish again. A module that is a file of your own "
+                "belongs in a notebook cell, or in an installed package"
+            )
         case SyntaxError():
             return f"the service's code is not Python: {error}"
+        case KeyboardInterrupt() | SystemExit():
+            return f"loading was stopped by {type(error).__name__}"
         case _:
             return f"the snapshot does not load: {type(error).__name__}: {error}"
 

@@ -94,5 +94,39 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
     seconds: float
 
 
+class Warm(msgspec.Struct, frozen=True, array_like=True, tag="warm"):
+    """To a template: import these modules and load this snapshot, so that its forks have them."""
+
+    modules: tuple[str, ...]
+    stream: str
+    buffers: tuple[str, ...]
+
+
+class Warmed(msgspec.Struct, frozen=True, array_like=True, tag="warmed"):
+    """The answer to `Warm`."""
+
+    error: str
+    modules: tuple[str, ...]
+    """Top-level modules that the snapshot brought in; importing them early makes the next one faster."""
+    forkable: bool
+    """False when loading started threads: a fork would not have them."""
+
+
+class Fork(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
+    """To a template: fork. The child is a kernel that runs `arguments`, or, without any, another template."""
+
+    arguments: tuple[str, ...]
+    directory: str
+    environment: dict[str, str]
+    log: str
+
+
+class Forked(msgspec.Struct, frozen=True, array_like=True, tag="forked"):
+    """The answer to `Fork`."""
+
+    pid: int
+
+
 ToKernel = Load | Call | Cancel
-ToServer = Greeting | Loaded | Reply
+ToTemplate = Warm | Fork
+ToServer = Greeting | Loaded | Reply | Warmed | Forked

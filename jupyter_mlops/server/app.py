@@ -33,6 +33,7 @@ from jupyter_mlops.server.handlers.routes import rules
 from jupyter_mlops.server.kernels import guardian
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.launcher import Launcher
+from jupyter_mlops.server.kernels.templates import Templates, available
 from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
@@ -77,7 +78,8 @@ class ServeApp(JupyterApp):
         "auto": (
             {"ServeApp": {"auto": True}},
             "Started by a notebook: end after a day without calls or viewers.",
-        )
+        ),
+        "no-fork": ({"ServeApp": {"fork": False}}, "Start every kernel cold."),
     }
 
     ip = Unicode("127.0.0.1", config=True, help="Address to listen on; the default is this machine only.")
@@ -94,6 +96,9 @@ class ServeApp(JupyterApp):
         86400.0,
         config=True,
         help="Seconds without calls or viewers after which a server started by a notebook ends.",
+    )
+    fork = Bool(
+        True, config=True, help="Fork kernels from processes that have the service loaded, where the system can."
     )
     channel_tcp = Bool(
         sys.platform == "win32",
@@ -153,7 +158,13 @@ class Server:
         services, blobs = ServiceStore(self._database), BlobStore(directory)
         self._access = AccessManager(AccessStore(self._database), read_key(directory), self._instance)
         self._uploads = UploadManager(directory, self._database, services, blobs)
-        self._executions = ExecutionManager(self._catalog, self._uploads, self._launcher, self._listener)
+        templates = None
+        if settings.fork and available() and not settings.channel_tcp:
+            launcher = self._launcher
+            templates = Templates(launcher.directory, self._listener, launcher.path, launcher.environment)
+        self._executions = ExecutionManager(
+            self._catalog, self._uploads, self._launcher, self._listener, templates
+        )
         self._services = ServiceManager(services, self._catalog, self._uploads, self._executions, self._events)
         self._status = StatusManager(self._instance, self._catalog, self._executions)
         self._http: HTTPServer | None = None

@@ -14,11 +14,24 @@ import msgspec
 from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.framing import Frames, frame
 from jupyter_mlops.schema.base import CHANNEL_FORMAT
-from jupyter_mlops.schema.channel import MAX_FRAME, Greeting, Loaded, Reply, ToKernel, ToServer
+from jupyter_mlops.schema.channel import (
+    MAX_FRAME,
+    Forked,
+    Greeting,
+    Loaded,
+    Reply,
+    ToKernel,
+    ToServer,
+    ToTemplate,
+    Warmed,
+)
 
 log = logging.getLogger(__name__)
 
 _GREETING_LIMIT = 4096
+
+Spoken = Loaded | Reply | Warmed | Forked
+"""What a kernel or a template says after its greeting."""
 
 
 class Connection(asyncio.Protocol):
@@ -36,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._decoder = msgspec.msgpack.Decoder(ToServer)
         self._encoder = msgspec.msgpack.Encoder()
         self._transport: asyncio.Transport
-        self.on_message: Callable[[Loaded | Reply], None] | None = None
+        self.on_message: Callable[[Spoken], None] | None = None
         self.on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,7 +70,7 @@ class Connection(asyncio.Protocol):
             log.warning("a scoring kernel broke the channel's protocol and was cut off: %s", error)
             self._transport.abort()
 
-    def _receive(self, message: Greeting | Loaded | Reply) -> None:
+    def _receive(self, message: Greeting | Spoken) -> None:
         if self.on_message is not None and not isinstance(message, Greeting):
             self.on_message(message)
         elif self.on_message is None and isinstance(message, Greeting):
@@ -66,8 +79,8 @@ class Connection(asyncio.Protocol):
         else:
             raise InvalidRequest(f"{type(message).__name__} out of turn")
 
-    def send(self, message: ToKernel) -> None:
-        """Send a message to the kernel."""
+    def send(self, message: ToKernel | ToTemplate) -> None:
+        """Send a message to the kernel or template."""
         self._transport.write(frame(self._encoder.encode(message)))
 
     def close(self) -> None:
@@ -90,7 +103,7 @@ class Listener:
         self._directory = directory
         self._tcp = tcp
         self._server: asyncio.AbstractServer | None = None
-        self._expected: dict[str, asyncio.Future[tuple[Greeting, Connection]]] = {}
+        self._expected: dict[str, asyncio.Future[Connection]] = {}
         self.address = ""
 
     async def start(self) -> None:
@@ -111,9 +124,9 @@ class Listener:
             self._server.close()
             self._server = None
 
-    def expect(self, key: str) -> asyncio.Future[tuple[Greeting, Connection]]:
-        """Announce a kernel that will greet with this key; the future is its greeting and connection."""
-        future: asyncio.Future[tuple[Greeting, Connection]] = asyncio.get_running_loop().create_future()
+    def expect(self, key: str) -> asyncio.Future[Connection]:
+        """Announce a process that will greet with this key; the future is its connection."""
+        future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._expected[key] = future
         future.add_done_callback(lambda _: self._expected.pop(key, None))
         return future
@@ -138,8 +151,8 @@ class Listener:
             raise error
         # Set before the future is seen, so that a second greeting on this connection is out of turn.
         connection.on_message = _ignore
-        future.set_result((greeting, connection))
+        future.set_result(connection)
 
 
-def _ignore(message: Loaded | Reply) -> None:
+def _ignore(message: Spoken) -> None:
     log.warning("a scoring kernel sent %s before it was asked", type(message).__name__)

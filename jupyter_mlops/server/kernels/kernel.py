@@ -16,9 +16,10 @@ from collections.abc import Callable
 import msgspec
 
 from jupyter_mlops.errors import PublishRefused
-from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Greeting, Load, Loaded, Reply
-from jupyter_mlops.server.kernels.channel import Connection, Listener
+from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Load, Loaded, Reply
+from jupyter_mlops.server.kernels.channel import Connection, Listener, Spoken
 from jupyter_mlops.server.kernels.launcher import Launched, Launcher
+from jupyter_mlops.server.kernels.templates import Template
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,13 @@ class Kernel:
 
     @classmethod
     async def start(
-        cls, launcher: Launcher, listener: Listener, interpreter: str, load: Load, timeout: float
+        cls,
+        launcher: Launcher,
+        listener: Listener,
+        interpreter: str,
+        load: Load,
+        timeout: float,
+        template: Template | None = None,
     ) -> Kernel:
         """Start a process, load the revision in it, and return when it can be called.
 
@@ -65,6 +72,8 @@ class Kernel:
             The revision; its `mark` is filled in here.
         timeout:
             Seconds for the process to greet and load.
+        template:
+            What to fork; without one the interpreter starts cold.
 
         Raises
         ------
@@ -74,14 +83,14 @@ class Kernel:
         key = secrets.token_urlsafe(24)
         greeted = listener.expect(key)
         try:
-            launched = await launcher.launch(interpreter, f"{listener.address} {key}")
+            launched = await launcher.launch(interpreter, f"{listener.address} {key}", template)
         except OSError as error:
             greeted.cancel()
             raise PublishRefused(f"the interpreter {interpreter} does not start: {error.strerror}") from error
         kernel: Kernel | None = None
         try:
             async with asyncio.timeout(timeout):
-                _, connection = await _first(greeted, launcher, launched, interpreter)
+                connection = await _first(greeted, launcher, launched, interpreter)
                 kernel = cls(launcher, launched, connection)
                 connection.send(msgspec.structs.replace(load, mark=str(launched.mark)))
                 loaded = await kernel._loaded
@@ -137,11 +146,11 @@ class Kernel:
         if loaded.error:
             raise PublishRefused(loaded.error)
 
-    def _receive(self, message: Loaded | Reply) -> None:
+    def _receive(self, message: Spoken) -> None:
         if isinstance(message, Loaded):
             if not self._loaded.done():
                 self._loaded.set_result(message)
-        elif self.sent.pop(message.id, None) is not None and self.on_reply is not None:
+        elif isinstance(message, Reply) and self.sent.pop(message.id, None) is not None and self.on_reply is not None:
             self.on_reply(message)
 
     def _lost(self) -> None:
@@ -162,11 +171,11 @@ class Kernel:
 
 
 async def _first(
-    greeted: asyncio.Future[tuple[Greeting, Connection]],
+    greeted: asyncio.Future[Connection],
     launcher: Launcher,
     launched: Launched,
     interpreter: str,
-) -> tuple[Greeting, Connection]:
+) -> Connection:
     """Wait for the greeting, but no longer than the process lives."""
     while not greeted.done():
         await asyncio.wait([greeted], timeout=0.2)

@@ -22,18 +22,14 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.multikernelmanager import AsyncMultiKernelManager
-from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets.config import Config
 
 import jupyter_mlops
 from jupyter_mlops.schema.channel import MARK_BYTES
 from jupyter_mlops.server.kernels.guardian import INSTANCE_VARIABLE
+from jupyter_mlops.server.kernels.provisioner import ScoringProvisioner
+from jupyter_mlops.server.kernels.templates import CHANNEL_VARIABLE, Template, boot
 
-_CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
-_BOOT = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; sys.path.append({path!r}); "
-    "from jupyter_mlops.runtime.kernel import main; main()"
-)
 _NOT_INHERITED = ("JUPYTER_MLOPS_", "JPY_", "JUPYTER_TOKEN", "JUPYTERHUB_", "MPLBACKEND")
 
 
@@ -83,7 +79,14 @@ class Launcher:
         package = self.directory / "path" / "jupyter_mlops"
         package.parent.mkdir()
         package.symlink_to(Path(jupyter_mlops.__file__).parent, target_is_directory=True)
-        self._instance = instance
+        self.path = package.parent
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
+        self.environment = inherited | {
+            INSTANCE_VARIABLE: instance,
+            "MPLBACKEND": "Agg",
+            "PYTHONUNBUFFERED": "1",
+        }
+        """Variables of every process that scores: neither the server's own nor Jupyter's."""
         self._manager = AsyncMultiKernelManager(
             kernel_manager_class="jupyter_client.manager.AsyncKernelManager",
             kernel_spec_manager=_Interpreters(self.directory / "path"),
@@ -92,7 +95,7 @@ class Launcher:
             config=Config({"KernelManager": {"transport": "tcp" if sys.platform == "win32" else "ipc"}}),
         )
 
-    async def launch(self, interpreter: str, channel: str) -> Launched:
+    async def launch(self, interpreter: str, channel: str, template: Template | None = None) -> Launched:
         """Start a kernel process.
 
         Parameters
@@ -101,6 +104,8 @@ class Launcher:
             Path of the Python that runs it.
         channel:
             Address of the scoring channel and the kernel's key, with a space between.
+        template:
+            What to fork; without one the interpreter starts cold.
 
         Raises
         ------
@@ -112,24 +117,18 @@ class Launcher:
         work = directory / "work"
         work.mkdir(parents=True, mode=0o700)
         (directory / "mark").write_bytes(bytes(MARK_BYTES))
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
-        environment |= {
-            _CHANNEL_VARIABLE: channel,
-            INSTANCE_VARIABLE: self._instance,
-            "MPLBACKEND": "Agg",
-            "PYTHONUNBUFFERED": "1",
-        }
         with (directory / "log").open("wb") as log:
             await self._manager.start_kernel(
                 kernel_name=interpreter,
                 kernel_id=kernel_id,
                 cwd=str(work),
-                env=environment,
+                env=self.environment | {CHANNEL_VARIABLE: channel},
                 stdout=log,
                 stderr=log,
+                template=template,
             )
         provisioner = self._manager.get_kernel(kernel_id).provisioner
-        assert isinstance(provisioner, LocalProvisioner)
+        assert isinstance(provisioner, ScoringProvisioner)
         assert provisioner.process is not None
         return Launched(kernel_id, provisioner.process.pid, directory)
 
@@ -157,6 +156,10 @@ class _Interpreters(KernelSpecManager):
         self._path = path
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        boot = _BOOT.format(path=str(self._path))
-        argv = [kernel_name, "-c", boot, "-f", "{connection_file}", "--IPKernelApp.capture_fd_output=False"]
-        return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+        program = boot(self._path, "kernel")
+        return KernelSpec(
+            argv=[kernel_name, "-c", program, "-f", "{connection_file}", "--IPKernelApp.capture_fd_output=False"],
+            display_name=kernel_name,
+            language="python",
+            metadata={"kernel_provisioner": {"provisioner_name": "jupyter-mlops"}},
+        )

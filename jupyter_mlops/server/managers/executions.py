@@ -19,6 +19,7 @@ from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.launcher import Launcher
 from jupyter_mlops.server.kernels.pool import Pool
+from jupyter_mlops.server.kernels.templates import Templates
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.uploads import UploadManager
@@ -51,13 +52,18 @@ class ExecutionManager:
         Where the blobs of a revision lie.
     launcher, listener:
         What starts kernels, and what they connect to.
+    templates:
+        What kernels are forked from; None where every kernel starts cold.
     """
 
-    def __init__(self, catalog: Catalog, uploads: UploadManager, launcher: Launcher, listener: Listener) -> None:
+    def __init__(
+        self, catalog: Catalog, uploads: UploadManager, launcher: Launcher, listener: Listener, templates: Templates | None
+    ) -> None:
         self._catalog = catalog
         self._uploads = uploads
         self._launcher = launcher
         self._listener = listener
+        self._templates = templates
         self._scored: dict[str, _Scored] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._encoder = msgspec.msgpack.Encoder()
@@ -129,7 +135,7 @@ class ExecutionManager:
         scored = self._scored.pop(revision.id, None)
         self._verified.discard(revision.id)
         if scored is not None:
-            task = asyncio.get_running_loop().create_task(_retire(scored.pool))
+            task = asyncio.get_running_loop().create_task(self._end(revision.id, scored.pool))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
@@ -145,6 +151,13 @@ class ExecutionManager:
         if tasks:
             await asyncio.gather(*tasks)
         self._scored.clear()
+        if self._templates is not None:
+            await self._templates.close()
+
+    async def _end(self, revision: str, pool: Pool) -> None:
+        await _retire(pool)
+        if self._templates is not None:
+            await self._templates.drop(revision)
 
     def _of(self, revision: Revision) -> _Scored:
         scored = self._scored.get(revision.id)
@@ -171,7 +184,12 @@ class ExecutionManager:
             console_limit=CONSOLE_LIMIT,
             artifact_limit=ARTIFACT_LIMIT,
         )
-        return await Kernel.start(self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS)
+        template = None
+        if self._templates is not None:
+            template = await self._templates.of(revision.id, revision.interpreter, load.stream, load.buffers)
+        return await Kernel.start(
+            self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS, template
+        )
 
 
 async def _retire(pool: Pool) -> None:
