@@ -10,6 +10,7 @@ import json
 import shlex
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.schema.services import ServiceView
@@ -197,8 +198,7 @@ def register_formatters(shell: Any) -> None:
 
 def docs_url(service: Service) -> str:
     """Where the service's documentation is."""
-    base = service.url.partition("/api/")[0]
-    return f"{base}/docs?service={service.url.removeprefix(base + '/api/')}"
+    return f"{service.server}/docs?{urlencode({'service': service.name, 'version': service.version})}"
 
 
 def size(count: int) -> str:

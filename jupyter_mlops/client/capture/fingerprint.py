@@ -14,6 +14,7 @@ import functools
 import marshal
 import pickle
 import sys
+import typing
 import weakref
 from collections.abc import Callable, Iterable
 from types import (
@@ -196,6 +197,10 @@ def _cached_property(own: Fingerprinter, obj: Any) -> bytes:
     return own.combine(b"cached property", (obj.func, obj.attrname))
 
 
+def _typevar(own: Fingerprinter, obj: Any) -> bytes:
+    return own.combine(b"typevar", (obj.__name__, obj.__bound__, obj.__constraints__))
+
+
 def _weak(_: Fingerprinter, obj: Any) -> bytes:
     return _hash(type(obj).__name__.encode())  # what is in it comes and goes with use
 
@@ -273,6 +278,7 @@ _HANDLERS: dict[type, _Handler] = {
     FunctionType: _function,
     functools._lru_cache_wrapper: _cached,  # noqa: SLF001
     functools.cached_property: _cached_property,
+    typing.TypeVar: _typevar,
     weakref.WeakKeyDictionary: _weak,
     weakref.WeakValueDictionary: _weak,
     GetSetDescriptorType: _descriptor,
