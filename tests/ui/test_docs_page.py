@@ -20,7 +20,7 @@ def services(server):
 
 
 def try_out(page):
-    page.locator("textarea:visible").fill('{"hp": 7, "wt": 6}')
+    page.locator("#swagger textarea").fill('{"hp": 7, "wt": 6}')
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table")).to_contain_text('"answer": 42')
 

@@ -148,7 +148,7 @@ def test_the_documentation_opens_behind_jupyter(lab, browser_page):
     with page.context.expect_page() as opened:
         panel.get_by_role("button", name="Open the documentation of cars").click()
     docs = opened.value
-    docs.locator("textarea:visible").fill('{"hp": 7, "wt": 6}')
+    docs.locator("#swagger textarea").fill('{"hp": 7, "wt": 6}')
     docs.get_by_role("button", name="Execute").click()
     expect(docs.locator(".live-responses-table")).to_contain_text('"answer": 42')
     expect(docs.locator("#sign-in")).to_be_hidden()
