@@ -1,8 +1,9 @@
 """Python values to wire values and back, for the seven types of a service's parameters.
 
 Wire values are what JSON can say. `to_wire` is used by clients for inputs and by scoring kernels for
-outputs, `to_python` the other way round. `None` is `null` both ways for every type; NaN and the infinities become `null`; points in time
-become ISO 8601 strings. numpy and pandas are imported only when a value needs them.
+outputs, `to_python` the other way round. `None` is `null` both ways for every type; NaN and the infinities
+become `null`; points in time become ISO 8601 strings. numpy and pandas are imported only when a value needs
+them.
 """
 
 from __future__ import annotations

@@ -66,7 +66,10 @@ def test_every_error_has_a_status_and_a_sentence():
 
 @pytest.mark.parametrize(
     ("version", "safe"),
-    [((3, 40, 1), False), ((3, 44, 6), True), ((3, 45, 0), False), ((3, 50, 7), True), ((3, 51, 2), False), ((3, 51, 3), True), ((3, 52, 0), True)],
+    [
+        ((3, 40, 1), False), ((3, 44, 6), True), ((3, 45, 0), False), ((3, 50, 7), True),
+        ((3, 51, 2), False), ((3, 51, 3), True), ((3, 52, 0), True),
+    ],
 )  # fmt: skip
 def test_the_write_ahead_log_is_used_only_where_it_is_safe(version, safe):
     assert database.wal_is_safe(version) is safe
