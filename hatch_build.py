@@ -45,9 +45,7 @@ class LabExtensionHook(BuildHookInterface):
         swagger = Path(self.root, "jupyter_mlops", "static", "swagger-ui")
         stamp = source / "lib" / ".digest"
         digest = _digest(source)
-        built = (output / "package.json").is_file() and all(
-            (swagger / name).is_file() for name in SWAGGER_FILES
-        )
+        built = (output / "package.json").is_file() and all((swagger / name).is_file() for name in SWAGGER_FILES)
         if built and stamp.is_file() and stamp.read_text() == digest:
             return
         _build(source, output, swagger)

@@ -60,7 +60,7 @@ def read_server_file(directory: Path) -> ServerFile | None:
     """Read `server.json`; None when there is none, or it is of another format."""
     try:
         found = msgspec.json.decode((directory / "server.json").read_bytes(), type=ServerFile)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         return None
     return found if found.format == SERVER_FILE_FORMAT else None
 

@@ -75,6 +75,11 @@ class Service:
         return f"{self._transport.url}{self._path()}"
 
     @property
+    def server(self) -> str:
+        """The server's address."""
+        return self._transport.url
+
+    @property
     def view(self) -> ServiceView:
         """All that the server says about the service."""
         return self._view
@@ -193,12 +198,12 @@ class Service:
         return "\n".join(lines)
 
 
-class_name_parts = re.compile(r"[^A-Za-z0-9]+")
+_WORD_BREAKS = re.compile(r"[^A-Za-z0-9]+")
 
 
 def service_class_name(name: str) -> str:
     """Class name of a service in `azureml.deploy`'s spelling: `TxService` gives `TxserviceService`."""
-    joined = "".join(part.capitalize() for part in class_name_parts.split(name) if part)
+    joined = "".join(part.capitalize() for part in _WORD_BREAKS.split(name) if part)
     return ("Service" if joined[:1].isdigit() else "") + f"{joined}Service"
 
 

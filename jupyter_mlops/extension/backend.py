@@ -7,6 +7,9 @@ caller at a time; every other request costs one look at `server.json` and at the
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -100,6 +103,7 @@ class Backend:
         found, started = find_or_start(self.directory)
         if started:
             self._started = found
+            threading.Thread(target=_reap, args=(found.pid,), name="mlops-reap", daemon=True).start()
             self.log.info("Started a jupyter_mlops server at %s; it outlives JupyterLab", found.url)
         return found
 
@@ -123,6 +127,13 @@ class Backend:
             return
         except psutil.TimeoutExpired:
             self.log.warning("The jupyter_mlops server (process %s) is still finishing its calls", pid)
+
+
+def _reap(pid: int) -> None:
+    # Its exit status waits for its parent, this process: unread, an ended server would look like a running one.
+    if os.name == "posix":
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 def unreachable(address: str, reason: object) -> ServerUnreachable:

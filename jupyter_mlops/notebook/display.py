@@ -10,6 +10,7 @@ import json
 import shlex
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.schema.services import ServiceView
@@ -28,6 +29,8 @@ _CODE = (
     "white-space: pre-wrap; overflow-wrap: anywhere; "
     "background: var(--jp-layout-color2, rgba(127, 127, 127, 0.1)); color: inherit; border-radius: 3px"
 )
+_TABLE = "border-collapse: collapse; color: inherit; font: inherit"
+_ROW = "background: none"
 _CELL = "text-align: left; padding: 1px 14px 1px 0; vertical-align: top; background: none"
 _LINK = "color: var(--jp-content-link-color, #1976d2)"
 _KILO = 1024
@@ -106,7 +109,7 @@ class Card:
         found = f"DeployClient().get_service({view.name!r}, {view.version!r})"
         plain = all(name.isidentifier() for name in self._sample)
         values = ", ".join(map(repr, self._sample.values())) if plain else repr(self._sample)
-        return f"{found}.{self._service.alias}({values})"
+        return f"from jupyter_mlops import DeployClient; {found}.{self._service.alias}({values})"
 
     def _state(self) -> str:
         proof = "loaded and answered the sample" if self._view.proof == "answered" else "loaded, not run"
@@ -156,10 +159,12 @@ class ServiceTable:
             return f"<div style='{_STYLE}'>{escape(repr(self))}</div>"
         head = "".join(f"<th style='{_CELL}; {_MUTED}; font-weight: normal'>{escape(name)}</th>" for name in _HEADINGS)
         body = "".join(
-            "<tr>" + "".join(f"<td style='{_CELL}'>{escape(cell)}</td>" for cell in _row(view)) + "</tr>"
+            f"<tr style='{_ROW}'>"
+            + "".join(f"<td style='{_CELL}'>{escape(cell)}</td>" for cell in _row(view))
+            + "</tr>"
             for view in self.views
         )
-        table = f"<table style='border-collapse: collapse; margin: 0'><tr>{head}</tr>{body}</table>"
+        table = f"<table style='{_TABLE}; margin: 0'><tr style='{_ROW}'>{head}</tr>{body}</table>"
         return f"<div style='{_STYLE}'>{table}</div>"
 
 
@@ -193,8 +198,7 @@ def register_formatters(shell: Any) -> None:
 
 def docs_url(service: Service) -> str:
     """Where the service's documentation is."""
-    base = service.url.partition("/api/")[0]
-    return f"{base}/docs?service={service.url.removeprefix(base + '/api/')}"
+    return f"{service.server}/docs?{urlencode({'service': service.name, 'version': service.version})}"
 
 
 def size(count: int) -> str:
@@ -233,7 +237,7 @@ def _made_up(view: ServiceView) -> dict[str, Any]:
 
 def _table(rows: list[tuple[str, str]]) -> str:
     body = "".join(
-        f"<tr style='background: none'><td style='{_CELL}; {_MUTED}'>{label}</td><td style='{_CELL}'>{value}</td></tr>"
+        f"<tr style='{_ROW}'><td style='{_CELL}; {_MUTED}'>{label}</td><td style='{_CELL}'>{value}</td></tr>"
         for label, value in rows
     )
-    return f"<table style='border-collapse: collapse; margin: 6px 0 0 0'>{body}</table>"
+    return f"<table style='{_TABLE}; margin: 6px 0 0 0'>{body}</table>"

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from jupyter_mlops.codec import InputReader
+from jupyter_mlops.inputs import InputReader
 from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.objects import load_objects
 from jupyter_mlops.runtime.workdir import WorkDir

@@ -21,6 +21,9 @@ export const PANEL_ID = 'jupyter-mlops-services';
 /** From this many services on, a filter box is worth its place. */
 const FILTER_FROM = 4;
 
+/** How often "3 minutes ago" is said anew, in milliseconds. */
+const A_MINUTE = 60_000;
+
 /**
  * Shows the services; asks for them when it is first seen, so that opening JupyterLab starts nothing.
  */
@@ -42,6 +45,7 @@ export class ServicesPanel extends VDomRenderer<PanelModel> {
     if (this.isDisposed) {
       return;
     }
+    window.clearInterval(this._clock);
     this.model.dispose();
     super.dispose();
   }
@@ -56,6 +60,12 @@ export class ServicesPanel extends VDomRenderer<PanelModel> {
   protected onAfterShow(msg: Message): void {
     super.onAfterShow(msg);
     this._manager.ensureConnected();
+    this._clock = window.setInterval(() => this.update(), A_MINUTE);
+  }
+
+  protected onAfterHide(msg: Message): void {
+    super.onAfterHide(msg);
+    window.clearInterval(this._clock);
   }
 
   protected render(): JSX.Element {
@@ -148,6 +158,7 @@ export class ServicesPanel extends VDomRenderer<PanelModel> {
     delete: ({ name, version }) =>
       this._execute(CommandIDs.deleteService, name, version)
   };
+  private _clock = 0;
   private _commands: CommandRegistry;
   private _manager: IServiceManager;
   private _trans: TranslationBundle;

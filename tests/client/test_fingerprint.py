@@ -52,13 +52,21 @@ NOTEBOOK = """
     point = Point(3)
     colour = Colour.RED
 
+    import typing
+    T = typing.TypeVar("T")
+
+    class Box(typing.Generic[T]):
+        def get(self) -> T: ...
+
+    box = Box()
+
     @lru_cache
     def cached(n): return n in {"x", "y", "zed"}
 
     def f(a: float = 2.0, *, b={"k"}):
         "A docstring."
         def inner(): return words, frozen, nested, cycle, array, frame, series, many, X, y
-        return inner(), model, forest, point, colour, Point, Colour, cached(a)
+        return inner(), box, Box, model, forest, point, colour, Point, Colour, cached(a)
 """
 
 SCRIPT = """

@@ -132,7 +132,7 @@ def test_the_same_again_is_the_same_and_a_difference_is_named(server):
     assert "code" in message
     assert "description" in message
     assert "--update" in message
-    assert "version, 2" in message
+    assert "next version, 2" in message
     assert server.call("again", x=1).json()["outputParameters"] == {"z": 1.0}
 
 
@@ -321,3 +321,11 @@ def test_a_kernel_is_the_leader_of_its_own_group_in_a_private_directory(server):
     assert os.getpgid(kernel) == kernel
     assert os.stat(os.path.dirname(os.path.dirname(where))).st_mode & 0o077 == 0
     assert psutil.Process(kernel).ppid() == server.process.pid
+
+
+@pytest.mark.parametrize(
+    ("version", "following"), [("1.0", "1.1"), ("v3", "v4"), ("beta", "beta-2"), ("1.9-rc", "1.10-rc")]
+)
+def test_the_next_free_version_is_spelled_out(server, version, following):
+    assert server.publish_code("next", version, "z = 1").status == 201
+    assert f"next version, {following}" in server.publish_code("next", version, "z = 2").json()["message"]

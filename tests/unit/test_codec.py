@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from jupyter_mlops.codec import InputReader, to_python, to_wire
+from jupyter_mlops.codec import to_python, to_wire
 from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.inputs import InputReader
 from jupyter_mlops.schema.types import FORMATS, Parameter, ValueType
 
 FORMS = [(kind, "") for kind in ValueType] + [(kind, form) for kind in FORMATS for form in sorted(FORMATS[kind])]

@@ -14,6 +14,7 @@ import functools
 import marshal
 import pickle
 import sys
+import typing
 import weakref
 from collections.abc import Callable, Iterable
 from types import (
@@ -61,6 +62,7 @@ class Fingerprinter:
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self.globals = real_globals(namespace)
+        self._local = {"__main__", self.globals.get("__name__")}
         self._done: dict[int, bytes] = {}
         self._open: dict[int, int] = {}
         self._keep: list[Any] = []
@@ -106,6 +108,11 @@ class Fingerprinter:
         if isinstance(obj, enum.Enum):
             return _hash(b"member", self.digest(kind), obj.name.encode())
         return _reduced(self, obj)
+
+    def by_name(self, obj: Any) -> bool:
+        """Whether pickle writes only the name of this class or function: it belongs to a module to import."""
+        module = str(obj.__module__)
+        return (module not in self._local or is_importable(module)) and module in sys.modules and _named(obj)
 
     def combine(self, tag: bytes, parts: Iterable[Any]) -> bytes:
         """Digest of something made of parts."""
@@ -169,7 +176,7 @@ def _code(own: Fingerprinter, obj: CodeType) -> bytes:
 
 
 def _function(own: Fingerprinter, obj: FunctionType) -> bytes:
-    if obj.__globals__ is not own.globals and is_importable(str(obj.__module__)) and _named(obj):
+    if obj.__globals__ is not own.globals and own.by_name(obj):
         return _hash(b"named", f"{obj.__module__}.{obj.__qualname__}".encode())
     parts: list[Any] = [obj.__code__, obj.__defaults__, obj.__kwdefaults__, obj.__annotations__]
     parts += [obj.__closure__, _attributes(obj.__dict__)]
@@ -180,7 +187,7 @@ def _function(own: Fingerprinter, obj: FunctionType) -> bytes:
 
 
 def _class(own: Fingerprinter, obj: type) -> bytes:
-    if is_importable(str(obj.__module__)) and _named(obj):
+    if own.by_name(obj):
         return _hash(b"named", f"{obj.__module__}.{obj.__qualname__}".encode())
     content = {name: part for name, part in sorted(vars(obj).items()) if name not in _CLASS_NOISE}
     for slot in _slots(obj):
@@ -194,6 +201,10 @@ def _cached(own: Fingerprinter, obj: Any) -> bytes:
 
 def _cached_property(own: Fingerprinter, obj: Any) -> bytes:
     return own.combine(b"cached property", (obj.func, obj.attrname))
+
+
+def _typevar(own: Fingerprinter, obj: Any) -> bytes:
+    return own.combine(b"typevar", (obj.__name__, obj.__bound__, obj.__constraints__))
 
 
 def _weak(_: Fingerprinter, obj: Any) -> bytes:
@@ -273,6 +284,7 @@ _HANDLERS: dict[type, _Handler] = {
     FunctionType: _function,
     functools._lru_cache_wrapper: _cached,  # noqa: SLF001
     functools.cached_property: _cached_property,
+    typing.TypeVar: _typevar,
     weakref.WeakKeyDictionary: _weak,
     weakref.WeakValueDictionary: _weak,
     GetSetDescriptorType: _descriptor,

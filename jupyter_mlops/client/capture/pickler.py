@@ -175,6 +175,9 @@ def is_importable(module_name: str) -> bool:
     file = getattr(module, "__file__", None)
     if file is None:
         return True
-    homes = [Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     path = Path(file).resolve()
+    # An environment can be layered on others, and a user has a site of their own.
+    if any(parent.name in {"site-packages", "dist-packages"} for parent in path.parents):
+        return True
+    homes = [Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib")]
     return any(path.is_relative_to(home) for home in homes)

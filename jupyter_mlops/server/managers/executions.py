@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from jupyter_mlops.codec import InputReader
 from jupyter_mlops.errors import InvalidInput, PublishRefused
+from jupyter_mlops.inputs import InputReader
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.channel import Load, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult

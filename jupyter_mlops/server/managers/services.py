@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import itertools
+import re
 import sys
 import uuid
 from collections import defaultdict
@@ -14,8 +16,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET
 
-from jupyter_mlops.codec import InputReader
 from jupyter_mlops.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from jupyter_mlops.inputs import InputReader
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.services import Definition, PublishRequest, Revision, ServiceView
 from jupyter_mlops.schema.snapshots import Manifest
@@ -120,7 +122,7 @@ class ServiceManager:
                     if not changed:
                         return existing, False
                     if not request.numbered:
-                        raise _taken(existing, changed, self._next_number(name))
+                        raise _taken(existing, changed, self._next_version(existing))
                 chosen = version or (self._next_number(name) if request.numbered else str(uuid.uuid4()))
                 revision = self._revision(
                     identity,
@@ -205,6 +207,17 @@ class ServiceManager:
             int(r.version) for r in self._catalog.versions(name) if r.version.isdecimal() and r.version.isascii()
         ]
         return str(max(numbers, default=0) + 1)
+
+    def _next_version(self, existing: Revision) -> str:
+        """A free version after an existing one: 1.0 -> 1.1, v3 -> v4, beta -> beta-2."""
+        numbers = list(re.finditer(r"\d+", existing.version))
+        start, end = numbers[-1].span() if numbers else (len(existing.version), len(existing.version))
+        before = existing.version[:start] + ("" if numbers else "-")
+        for count in itertools.count(int(existing.version[start:end] or 1) + 1):
+            version = f"{before}{count}{existing.version[end:]}"
+            if self._catalog.get(existing.name, version) is None:
+                break
+        return version
 
     def _revision(
         self,
