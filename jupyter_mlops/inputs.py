@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -125,3 +126,79 @@ _CHECKS: dict[ValueType, Callable[[Any, str], Any]] = {
     ValueType.MATRIX: _check_matrix,
     ValueType.DATA_FRAME: _check_frame,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Checked inputs of a batchable service, as columns.
+
+    `single` says that the caller sent one row as plain values, and gets plain values back.
+    """
+
+    columns: dict[str, list[Any]]
+    count: int
+    single: bool
+
+
+class RowsReader:
+    """Checks and decodes the inputs of a batchable service: one row, a list of rows, or columns.
+
+    Parameters
+    ----------
+    parameters:
+        The declared inputs, all of them single values.
+    """
+
+    def __init__(self, parameters: tuple[Parameter, ...]) -> None:
+        self._names = tuple(parameter.name for parameter in parameters)
+        self._one = InputReader(parameters)
+        self._types = tuple((parameter.name, parameter.type) for parameter in parameters)
+        fields = [(f"f{i}", list[_WIRE_TYPES[parameter.type]]) for i, parameter in enumerate(parameters)]  # type: ignore[misc]
+        rename = {f"f{i}": name for i, name in enumerate(self._names)}
+        columns = msgspec.defstruct("Columns", fields, rename=rename, forbid_unknown_fields=True)
+        self._columns = msgspec.json.Decoder(columns)
+        self._list = msgspec.json.Decoder(list[msgspec.Raw])
+
+    def read(self, body: bytes) -> Rows:
+        """Decode a JSON object of values, a list of such objects, or an object of lists of one length.
+
+        Raises
+        ------
+        InvalidInput
+            With the JSON path and the expected type of the first value that does not fit.
+        """
+        if body.lstrip()[:1] == b"[":
+            return self._read_list(body)
+        try:
+            row = self._one.read(body)
+        except InvalidInput as error:
+            return self._read_columns(body, error)
+        return Rows({name: [value] for name, value in row.items()}, 1, single=True)
+
+    def _read_list(self, body: bytes) -> Rows:
+        try:
+            parts = self._list.decode(body)
+        except msgspec.DecodeError as error:
+            raise InvalidInput(f"the body is not a JSON list of rows: {error}", fields="$") from None
+        rows = []
+        for index, part in enumerate(parts):
+            try:
+                rows.append(self._one.read(part))
+            except InvalidInput as error:
+                message = error.message.replace("$", f"$[{index}]", 1)
+                raise InvalidInput(message, fields=error.fields.replace("$", f"$[{index}]", 1)) from None
+        return Rows({name: [row[name] for row in rows] for name in self._names}, len(rows), single=False)
+
+    def _read_columns(self, body: bytes, as_row: InvalidInput) -> Rows:
+        try:
+            found = self._columns.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise as_row from None
+        columns = dict(zip(self._names, msgspec.structs.astuple(found), strict=True))
+        lengths = {len(column) for column in columns.values()}
+        if len(lengths) > 1:
+            raise InvalidInput(f"$: expected columns of one length, got {sorted(lengths)}", fields="$")
+        for name, kind in self._types:
+            if kind is ValueType.INTEGER:
+                columns[name] = [None if v is None else _check_integer(v, f"$.{name}[{i}]") for i, v in enumerate(columns[name])]
+        return Rows(columns, lengths.pop(), single=False)

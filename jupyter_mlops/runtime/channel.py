@@ -22,7 +22,7 @@ from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.invoke import Invoker
 from jupyter_mlops.runtime.load import load
 from jupyter_mlops.runtime.mark import Mark
-from jupyter_mlops.schema.channel import MAX_FRAME, Call, Cancel, Greeting, Load, Loaded, Reply, ToKernel
+from jupyter_mlops.schema.channel import MAX_FRAME, Call, Cancel, Greeting, Group, GroupReply, Load, Loaded, Reply, ToKernel
 
 
 class Channel(asyncio.Protocol):
@@ -39,7 +39,7 @@ class Channel(asyncio.Protocol):
         self._frames = Frames(MAX_FRAME)
         self._decoder = msgspec.msgpack.Decoder(ToKernel)
         self._encoder = msgspec.msgpack.Encoder()
-        self._waiting: deque[Call] = deque()
+        self._waiting: deque[Call | Group] = deque()
         self._task: asyncio.Task[Reply] | None = None
         self._invoker: Invoker | None = None
         self._transport: asyncio.Transport
@@ -58,7 +58,7 @@ class Channel(asyncio.Protocol):
         """Read everything that arrived, so that a cancellation overtakes its call, then run the calls."""
         for message in self._frames.feed(data):
             match self._decoder.decode(message):
-                case Call() as call:
+                case Call() | Group() as call:
                     self._waiting.append(call)
                 case Cancel(id=cancelled):
                     self._waiting = deque(call for call in self._waiting if call.id != cancelled)
@@ -78,7 +78,9 @@ class Channel(asyncio.Protocol):
         while self._waiting and self._task is None:
             call = self._waiting.popleft()
             assert self._invoker is not None, "the server sends calls only after Loaded"
-            if self._invoker.asynchronous:
+            if isinstance(call, Group):
+                self._send(self._invoker.run_group(call))
+            elif self._invoker.asynchronous:
                 self._task = asyncio.ensure_future(self._invoker.run_async(call))
                 self._task.add_done_callback(self._finish)
             else:
@@ -94,5 +96,5 @@ class Channel(asyncio.Protocol):
         if self._invoker is not None:
             self._invoker.interrupt()
 
-    def _send(self, message: Greeting | Loaded | Reply) -> None:
+    def _send(self, message: Greeting | Loaded | Reply | GroupReply) -> None:
         self._transport.write(frame(self._encoder.encode(message)))

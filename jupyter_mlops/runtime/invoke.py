@@ -13,10 +13,12 @@ import msgspec
 
 from jupyter_mlops.codec import to_python, to_wire
 from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.inputs import RowsReader
 from jupyter_mlops.runtime.console import Console
+from jupyter_mlops.runtime.group import Columns, split
 from jupyter_mlops.runtime.load import Service, user_traceback
 from jupyter_mlops.runtime.mark import Mark
-from jupyter_mlops.schema.channel import Call, Outcome, Reply
+from jupyter_mlops.schema.channel import Call, Group, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.types import Parameter
 
@@ -46,6 +48,9 @@ class Invoker:
         self._armed = False
         self._task: asyncio.Task[Any] | None = None
         self.asynchronous = service.asynchronous
+        if service.definition.batchable:
+            self._columns = Columns(service.function, service.definition)
+            self._rows = RowsReader(service.definition.inputs)
 
     def interrupt(self) -> None:
         """Stop the running call, at most once; called from the SIGINT handler.
@@ -63,6 +68,8 @@ class Invoker:
 
     def run(self, call: Call) -> Reply:
         """Run one call of a synchronous function, or of code, to its end."""
+        if self._service.definition.batchable:
+            return self._run_rows(call)
         begun = self._begin(call)
         try:
             self._armed = True
@@ -74,6 +81,41 @@ class Invoker:
             self._armed = False
             ending = _ending(error)
         return self._end(call, begun, *ending)
+
+    def _run_rows(self, call: Call) -> Reply:
+        """Read a large body of a batchable service and run it as a group of its own."""
+        try:
+            rows = self._rows.read(call.body)
+        except InvalidInput as error:
+            rejected = _envelope(Outcome.REJECTED, str(error), "")
+            return Reply(call.id, Outcome.REJECTED, self._encode(rejected), 0.0)
+        shape = (-1,) if rows.single else (rows.count,)
+        reply = self.run_group(Group(call.id, shape, msgspec.msgpack.encode(rows.columns)))
+        return Reply(call.id, reply.outcomes[0], reply.bodies[0], reply.seconds)
+
+    def run_group(self, group: Group) -> GroupReply:
+        """Run several calls as one; when that fails, ask for each to be run by itself."""
+        begun = self._begin(group)
+        names = [output.name for output in self._service.definition.outputs]
+        try:
+            self._armed = True
+            columns = self._columns.call(msgspec.msgpack.decode(group.columns), sum(map(abs, group.rows)))
+            self._armed = False
+            endings = [(Outcome.ANSWERED, share) for share in split(columns, names, group.rows)]
+        except BaseException as error:  # noqa: BLE001  # the same as for a single call
+            self._armed = False
+            outcome, message = _ending(error)
+            if len(group.rows) > 1 and outcome is not Outcome.INTERRUPTED:
+                outcome = Outcome.ALONE
+            endings = [(outcome, message)] * len(group.rows)
+        self._undo(begun[1])
+        printed = self._console.end()
+        # What a group printed may tell of others' rows.
+        shown = printed if len(group.rows) == 1 else ""
+        bodies = tuple(self._encode(_envelope(outcome, result, shown)) for outcome, result in endings)
+        self._mark.set(0)
+        outcomes = tuple(outcome for outcome, _ in endings)
+        return GroupReply(group.id, outcomes, bodies, time.perf_counter() - begun[0])
 
     async def run_async(self, call: Call) -> Reply:
         """Run one call of an asynchronous function to its end."""
@@ -89,7 +131,7 @@ class Invoker:
             ending = _ending(error)
         return self._end(call, begun, *ending)
 
-    def _begin(self, call: Call) -> tuple[float, dict[str, Any]]:
+    def _begin(self, call: Call | Group) -> tuple[float, dict[str, Any]]:
         started = time.perf_counter()
         self._mark.set(call.id)
         self._console.begin()
@@ -127,34 +169,27 @@ class Invoker:
 
     def _end(self, call: Call, begun: tuple[float, dict[str, Any]], outcome: Outcome, result: Any) -> Reply:
         started, before = begun
-        self._undo_rebinding(before)
-        changed, dirty = self._service.workdir.changes()
         files: dict[str, str | None] = {}
         try:
             files = self._artifacts()
         except ValueError as error:
             outcome, result = Outcome.RAISED, str(error)
-        if dirty:
-            self._service.workdir.put_back()
-        answered = outcome is Outcome.ANSWERED
-        envelope = WebServiceResult(
-            success=answered,
-            error_message="" if answered else result,
-            console_output=self._console.end(),
-            changed_files=changed,
-            output_files=files,
-            output_parameters=result if answered else {},
-        )
-        body = self._encode(envelope)
+        changed = self._undo(before)
+        body = self._encode(_envelope(outcome, result, self._console.end(), changed, files))
         self._mark.set(0)
         return Reply(call.id, outcome, body, time.perf_counter() - started)
 
-    def _undo_rebinding(self, before: dict[str, Any]) -> None:
+    def _undo(self, before: dict[str, Any]) -> tuple[str, ...]:
+        """Put back what the call rebound and which files it changed; the names of those files."""
+        changed, dirty = self._service.workdir.changes()
+        if dirty:
+            self._service.workdir.put_back()
         namespace = self._service.namespace
         # `is` never runs code of the user's objects, as `==` would.
         if len(namespace) != len(before) or not all(map(operator.is_, namespace.values(), before.values())):
             namespace.clear()
             namespace.update(before)
+        return changed
 
     def _artifacts(self) -> dict[str, str | None]:
         found: dict[str, str | None] = {}
@@ -168,6 +203,24 @@ class Invoker:
             return self._encoder.encode(envelope)
         except UnicodeEncodeError:  # text that is no Unicode, such as a lone surrogate, is replaced
             return self._encoder.encode(_replaced(msgspec.to_builtins(envelope)))
+
+
+def _envelope(
+    outcome: Outcome,
+    result: Any,
+    printed: str,
+    changed: tuple[str, ...] = (),
+    files: dict[str, str | None] | None = None,
+) -> WebServiceResult:
+    answered = outcome is Outcome.ANSWERED
+    return WebServiceResult(
+        success=answered,
+        error_message="" if answered else result,
+        console_output=printed,
+        changed_files=changed,
+        output_files=files or {},
+        output_parameters=result if answered else {},
+    )
 
 
 class _Rejected(Exception):

@@ -33,6 +33,8 @@ class Outcome(IntEnum):
     """The inputs do not fit; the function was not called."""
     INTERRUPTED = 3
     """The call was stopped by an interrupt."""
+    ALONE = 4
+    """A member of a group that failed as a whole: it must be run by itself."""
 
 
 class Greeting(msgspec.Struct, frozen=True, array_like=True, tag="greeting"):
@@ -72,6 +74,18 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
     checked: bool
 
 
+class Group(msgspec.Struct, frozen=True, array_like=True, tag="group"):
+    """Several calls of a batchable service that run as one.
+
+    `columns` is a MessagePack map of input name to the values of all rows. `rows` says, member by member,
+    how many of them are its own; -1 for one row whose outputs are single values rather than columns.
+    """
+
+    id: int
+    rows: tuple[int, ...]
+    columns: bytes
+
+
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
     """Do not run this call if it has not begun."""
 
@@ -91,6 +105,15 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
     id: int
     outcome: int
     body: bytes
+    seconds: float
+
+
+class GroupReply(msgspec.Struct, frozen=True, array_like=True, tag="group-reply"):
+    """The answers to one `Group`, member by member."""
+
+    id: int
+    outcomes: tuple[int, ...]
+    bodies: tuple[bytes, ...]
     seconds: float
 
 
@@ -127,6 +150,6 @@ class Forked(msgspec.Struct, frozen=True, array_like=True, tag="forked"):
     pid: int
 
 
-ToKernel = Load | Call | Cancel
+ToKernel = Load | Call | Group | Cancel
 ToTemplate = Warm | Fork
-ToServer = Greeting | Loaded | Reply | Warmed | Forked
+ToServer = Greeting | Loaded | Reply | GroupReply | Warmed | Forked

@@ -6,8 +6,9 @@ import msgspec
 
 from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.schema.base import Wire
+from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.snapshots import Captured, Manifest
-from jupyter_mlops.schema.types import Parameter, check_parameters
+from jupyter_mlops.schema.types import Parameter, ValueType, check_parameters
 
 MAX_TIMEOUT = 24 * 3600.0
 DEFAULT_TIMEOUT = 60.0
@@ -39,6 +40,10 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Inputs that the fresh kernel must answer before the service is visible."""
     timeout: float | msgspec.UnsetType = msgspec.UNSET
     """Deadline of one call in seconds."""
+    batchable: bool | msgspec.UnsetType = msgspec.UNSET
+    """The function takes columns, and calls that wait together run as one."""
+    pool: PoolSettings | msgspec.UnsetType = msgspec.UNSET
+    """Sizes and limits of the version's pool; they can be changed later without a new revision."""
     numbered: bool = False
     """Without a version: return the latest if nothing changed, else take the next whole number."""
 
@@ -57,6 +62,8 @@ class Definition(Wire, frozen=True):
     function: str = ""
     init: str = ""
     timeout: float = DEFAULT_TIMEOUT
+    batchable: bool = False
+    """Whether the function takes columns and may run several calls as one."""
 
     def check(self) -> None:
         """Refuse what could never be scored, with the JSON path of the fault.
@@ -81,10 +88,33 @@ class Definition(Wire, frozen=True):
                 raise InvalidRequest(
                     f"artifact {name[:200]!r} is not a plain file name", fields=f"$.outputFileNames[{index}]"
                 )
+        if self.batchable:
+            self._check_batchable()
         if not 0 < self.timeout <= MAX_TIMEOUT:
             raise InvalidRequest(
                 f"timeout {self.timeout} is not between 0 and {MAX_TIMEOUT:.0f} seconds", fields="$.timeout"
             )
+
+
+    def _check_batchable(self) -> None:
+        single = {ValueType.INTEGER, ValueType.NUMERIC, ValueType.CHARACTER, ValueType.LOGICAL}
+        if not self.function:
+            raise InvalidRequest("only a function can be batchable, not code", fields="$.batchable")
+        if self.artifacts:
+            raise InvalidRequest(
+                "a batchable service declares no artifacts: its calls run together in one directory",
+                fields="$.outputFileNames",
+            )
+        for where, parameters in (("input", self.inputs), ("output", self.outputs)):
+            for index, parameter in enumerate(parameters):
+                if parameter.type not in single:
+                    raise InvalidRequest(
+                        f"{parameter.name}: a batchable service's {where}s are single values per row "
+                        f"(integer, numeric, character, logical), not {parameter.type}",
+                        fields=f"$.{where}ParameterDefinitions[{index}].type",
+                    )
+        if not self.inputs:
+            raise InvalidRequest("a batchable service has at least one input", fields="$.inputParameterDefinitions")
 
 
 class Revision(Wire, frozen=True):
@@ -123,6 +153,8 @@ class ServiceView(Wire, frozen=True):
     revision: int
     proof: str
     timeout: float
+    batchable: bool
+    pool: PoolSettings
     captured: tuple[Captured, ...]
     snapshot_size: int
     snapshot_id: str | None = None

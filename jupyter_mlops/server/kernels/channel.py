@@ -18,6 +18,7 @@ from jupyter_mlops.schema.channel import (
     MAX_FRAME,
     Forked,
     Greeting,
+    GroupReply,
     Loaded,
     Reply,
     ToKernel,
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _GREETING_LIMIT = 4096
 
-Spoken = Loaded | Reply | Warmed | Forked
+Spoken = Loaded | Reply | GroupReply | Warmed | Forked
 """What a kernel or a template says after its greeting."""
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import msgspec
 
 from jupyter_mlops.errors import PublishRefused
-from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Load, Loaded, Reply
+from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Group, GroupReply, Load, Loaded, Reply
 from jupyter_mlops.server.kernels.channel import Connection, Listener, Spoken
 from jupyter_mlops.server.kernels.launcher import Launched, Launcher
 from jupyter_mlops.server.kernels.templates import Template
@@ -43,9 +43,13 @@ class Kernel:
         self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self.pid = launched.pid
         self.started = time.monotonic()
-        self.sent: dict[int, Call] = {}
-        """Calls that were sent and not answered, oldest first."""
-        self.on_reply: Callable[[Reply], None] | None = None
+        self.sent: dict[int, Call | Group] = {}
+        """Messages that were sent and not answered, oldest first."""
+        self.calls = 0
+        """Calls that it has answered."""
+        self.reason = ""
+        """Why it was ended on purpose, as in "used more than its memory limit"; empty otherwise."""
+        self.on_reply: Callable[[Reply | GroupReply], None] | None = None
         self.on_gone: Callable[[Kernel], None] | None = None
         connection.on_message = self._receive
         connection.on_lost = self._lost
@@ -104,8 +108,8 @@ class Kernel:
             raise
         return kernel
 
-    def send(self, call: Call) -> None:
-        """Send a call; its answer comes to `on_reply`."""
+    def send(self, call: Call | Group) -> None:
+        """Send a call, or several that run as one; the answer comes to `on_reply`."""
         self.sent[call.id] = call
         self._connection.send(call)
 
@@ -127,8 +131,15 @@ class Kernel:
             os.kill(self.pid, signal.SIGINT)
         return True
 
-    def kill(self) -> None:
-        """End the process now; `on_gone` follows."""
+    def kill(self, reason: str = "") -> None:
+        """End the process now; `on_gone` follows.
+
+        Parameters
+        ----------
+        reason:
+            What the caller of the running call is told.
+        """
+        self.reason = reason
         self._connection.close()
         self._end()
 
@@ -150,8 +161,10 @@ class Kernel:
         if isinstance(message, Loaded):
             if not self._loaded.done():
                 self._loaded.set_result(message)
-        elif isinstance(message, Reply) and self.sent.pop(message.id, None) is not None and self.on_reply is not None:
-            self.on_reply(message)
+        elif isinstance(message, Reply | GroupReply) and self.sent.pop(message.id, None) is not None:
+            self.calls += 1 if isinstance(message, Reply) else len(message.outcomes)
+            if self.on_reply is not None:
+                self.on_reply(message)
 
     def _lost(self) -> None:
         if not self._loaded.done():

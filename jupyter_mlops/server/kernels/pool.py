@@ -5,35 +5,38 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import msgspec
 
-from jupyter_mlops.errors import Conflict, DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
-from jupyter_mlops.schema.channel import Call, Outcome, Reply
+from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
+from jupyter_mlops.inputs import Rows
+from jupyter_mlops.schema.channel import Call, Group, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.pools import PoolSettings
+from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
+from jupyter_mlops.server.kernels.record import CallRecord
+from jupyter_mlops.server.kernels.supply import Supply
+from jupyter_mlops.server.kernels.waiting import Sent, Waiting
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 2.0
 """How long an interrupted call may take to end before its kernel is killed."""
 
+AHEAD_SECONDS = 0.002
+"""How much work, by recent run times, may be sent to a kernel that is busy, so that it never waits for us."""
+MOST_AHEAD = 64
+
+GROWTH_SECONDS = 0.01
+"""How long a call must have waited before a further kernel is started for it."""
+
 _ids = itertools.count(1)
-
-
-class _Waiting:
-    """A call and its caller."""
-
-    __slots__ = ("call", "future", "kernel", "timer")
-
-    def __init__(self, call: Call, future: asyncio.Future[Reply]) -> None:
-        self.call = call
-        self.future = future
-        self.kernel: Kernel | None = None
-        self.timer: asyncio.TimerHandle | None = None
 
 
 class Pool:
@@ -46,28 +49,30 @@ class Pool:
     ----------
     start:
         Starts a kernel that has the revision loaded.
-    maximum:
-        Most kernels at a time.
-    queue_limit:
-        Most calls that wait; one more is refused at once.
+    settings:
+        Its sizes and limits.
+    budget:
+        What it shares with the other pools.
     """
 
-    def __init__(self, start: Callable[[], Awaitable[Kernel]], *, maximum: int = 1, queue_limit: int = 1000) -> None:
-        self._start = start
-        self._maximum = maximum
-        self._queue_limit = queue_limit
-        self._queue: deque[_Waiting] = deque()
-        self._running: dict[int, _Waiting] = {}
-        self._kernels: list[Kernel] = []
-        self._starting: asyncio.Task[None] | None = None
-        self._closed = False
-        self._failures = 0
-        self._not_before = 0.0
-        self._damaged = False
-        self.last_error = ""
-        """Why the last start failed, in one line; empty when it did not."""
+    def __init__(self, start: Callable[[], Awaitable[Kernel]], settings: PoolSettings, budget: Budget) -> None:
+        self.settings = settings
+        self.record = CallRecord()
         self.restarts = 0
         self.last_used = time.monotonic()
+        self._start = start
+        self._supply = Supply(self._start_in_budget, self.adopt, self._refused)
+        self._budget = budget
+        self._queue: deque[Waiting] = deque()
+        self._running: dict[int, Sent] = {}
+        self._kernels: list[Kernel] = []
+        self._closed = False
+        self._ahead = 1
+        self._mean_seconds = 0.0
+        self._growth: asyncio.TimerHandle | None = None
+        self._hold: asyncio.TimerHandle | None = None
+        self._last_group = 1
+        budget.join(self)
 
     def adopt(self, kernel: Kernel) -> None:
         """Take over a kernel that is ready."""
@@ -76,7 +81,17 @@ class Pool:
         self._kernels.append(kernel)
         self._dispatch()
 
-    async def call(self, body: bytes, timeout: float, *, checked: bool) -> Reply:
+    def configure(self, settings: PoolSettings) -> None:
+        """Change the settings: missing initial kernels are started, idle ones beyond the maximum ended."""
+        self.settings = settings
+        for kernel in [kernel for kernel in self._kernels if not kernel.sent][self._maximum() :]:
+            kernel.kill()
+        while self.size() < settings.initial_pool_size and not self._closed:
+            self._supply.request()
+
+    async def call(
+        self, body: bytes, timeout: float, *, checked: bool, rows: Rows | None = None
+    ) -> Reply:
         """Run one call and return its answer.
 
         Parameters
@@ -87,6 +102,8 @@ class Pool:
             Seconds from now until the call is given up.
         checked:
             Which of the two `body` is.
+        rows:
+            The checked inputs as columns, when the call may run together with others.
 
         Raises
         ------
@@ -97,14 +114,10 @@ class Pool:
         Unavailable
             When too many calls wait, the pool is closed, or no kernel can be started.
         """
-        self.last_used = time.monotonic()
-        if self._closed:
-            raise Unavailable("the service is going away; try again", retry_after=1)
-        if len(self._queue) >= self._queue_limit:
-            raise Unavailable(f"{len(self._queue)} calls wait already; try again", retry_after=1)
-        self._refuse_while_backing_off()
+        started = self.last_used = time.monotonic()
+        self._admit()
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(Call(next(_ids), body, checked), loop.create_future())
+        waiting = Waiting(body, checked, rows, loop.create_future(), started)
         waiting.timer = loop.call_later(timeout, self._late, waiting, timeout)
         self._queue.append(waiting)
         self._dispatch()
@@ -113,8 +126,12 @@ class Pool:
         except asyncio.CancelledError:
             self._forget(waiting)
             raise
-        finally:
+        except MLOpsError:
             waiting.timer.cancel()
+            self.record.add(time.monotonic() - started, error=True)
+            raise
+        waiting.timer.cancel()
+        self.record.add(time.monotonic() - started, error=reply.outcome != Outcome.ANSWERED)
         if reply.outcome == Outcome.REJECTED:
             raise InvalidInput(_message(reply), fields="$")
         if reply.outcome == Outcome.INTERRUPTED:
@@ -124,12 +141,9 @@ class Pool:
     async def close(self) -> None:
         """Refuse new calls, fail those that wait, and end the kernels."""
         self._closed = True
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
-        for waiting in self._queue:
-            _fail(waiting, Unavailable("the service is going away; try again", retry_after=1))
-        self._queue.clear()
+        self._budget.leave(self)
+        await self._supply.close()
+        self._fail_waiting(Unavailable("the service is going away; try again", retry_after=1))
         kernels = self.kernels()
         for kernel in kernels:
             kernel.kill()
@@ -144,124 +158,238 @@ class Pool:
         """The kernels that can take calls now."""
         return list(self._kernels)
 
+    def size(self) -> int:
+        """Kernels that run or start."""
+        return len(self._kernels) + self._supply.starting()
+
+    def starting(self) -> int:
+        """Kernels that are being started."""
+        return self._supply.starting()
+
+    def last_error(self) -> str:
+        """Why the last start failed, or kernels are held back, in one line; empty when all is well."""
+        return self._supply.last_error
+
     def waiting(self) -> int:
         """How many calls wait for a kernel."""
         return len(self._queue)
 
     def running(self) -> int:
         """How many calls were handed to a kernel and are not answered."""
-        return len(self._running)
+        return sum(len(sent.members) for sent in self._running.values())
+
+    def give_up(self) -> bool:
+        """End an idle kernel beyond the initial size, if there is one; say whether there was."""
+        idle = [kernel for kernel in self._kernels if not kernel.sent]
+        if not idle or self.size() <= self.settings.initial_pool_size or self._queue:
+            return False
+        self._kernels.remove(idle[-1])
+        idle[-1].kill()
+        return True
+
+    def _maximum(self) -> int:
+        return self.settings.max_pool_size or max(os.cpu_count() or 1, self.settings.initial_pool_size)
+
+    def _admit(self) -> None:
+        if self._closed:
+            raise Unavailable("the service is going away; try again", retry_after=1)
+        if len(self._queue) >= self.settings.queue_limit:
+            raise Unavailable(f"{len(self._queue)} calls wait already; try again", retry_after=1)
+        refusal = None if self._kernels or self._supply.starting() else self._supply.refusal()
+        if refusal is not None:
+            raise refusal
 
     def _dispatch(self) -> None:
-        for kernel in self._kernels:
-            if not self._queue:
+        queue = self._queue
+        while queue:
+            kernel = self._free()
+            if kernel is None:
+                break
+            if queue[0].groups() and self._worth_holding(kernel):
                 return
-            if not kernel.sent:
-                self._hand(self._queue.popleft(), kernel)
-        if self._queue and self._starting is None and len(self._kernels) < self._maximum and not self._closed:
-            self._starting = asyncio.get_running_loop().create_task(self._grow())
-            self._starting.add_done_callback(self._grown)
+            self._hand(self._take(), kernel)
+        if queue:
+            self._consider_growth()
 
-    def _hand(self, waiting: _Waiting, kernel: Kernel) -> None:
-        waiting.kernel = kernel
-        self._running[waiting.call.id] = waiting
-        kernel.send(waiting.call)
+    def _free(self) -> Kernel | None:
+        """An idle kernel, else the least busy one that may have something sent ahead."""
+        best = None
+        for kernel in self._kernels:
+            count = len(kernel.sent)
+            if count == 0:
+                return kernel
+            if count < self._ahead and (best is None or count < len(best.sent)):
+                best = kernel
+        return best
 
-    async def _grow(self) -> None:
-        try:
-            kernel = await self._start()
-        except MLOpsError as error:
-            self._failures += 1
-            self._not_before = time.monotonic() + min(2.0 ** (self._failures - 1), 60.0)
-            self._damaged = isinstance(error, Conflict)
-            self.last_error = error.message
-            log.error("a scoring kernel did not start: %s", error.message)  # noqa: TRY400  # the message says it all
-            for waiting in self._queue:
-                _fail(waiting, self._cannot_start())
-            self._queue.clear()
-            return
-        self._failures = 0
-        self.last_error = ""
-        if self._closed:
-            kernel.kill()
-            await kernel.gone()
-            return
-        self.adopt(kernel)
+    def _take(self) -> list[Waiting]:
+        """The next call, with those behind it that may run together with it."""
+        queue = self._queue
+        first = queue.popleft()
+        members = [first]
+        if first.groups():
+            room = self.settings.group_size - first.size()
+            while queue and queue[0].groups() and queue[0].size() <= room:
+                room -= queue[0].size()
+                members.append(queue.popleft())
+        return members
 
-    def _grown(self, task: asyncio.Task[None]) -> None:
-        self._starting = None
-        if not task.cancelled():
-            task.result()
-            self._dispatch()
+    def _hand(self, members: list[Waiting], kernel: Kernel) -> None:
+        sent = Sent(next(_ids), members, kernel)
+        for waiting in members:
+            waiting.sent = sent
+        self._running[sent.id] = sent
+        if members[0].rows is None:
+            kernel.send(Call(sent.id, members[0].body, members[0].checked))
+        else:
+            self._last_group = len(members)
+            kernel.send(_group(sent))
 
-    def _refuse_while_backing_off(self) -> None:
-        if not self._kernels and self._starting is None and time.monotonic() < self._not_before:
-            raise self._cannot_start()
+    def _worth_holding(self, kernel: Kernel) -> bool:
+        """Whether to wait a moment for the callers of the last group, who are about to come back."""
+        settings = self.settings
+        if kernel.sent or len(self._queue) >= min(self._last_group, settings.group_size):
+            return False
+        if self._hold is None:
+            left = settings.group_wait - (time.monotonic() - self._queue[0].since)
+            if left <= 0:
+                return False
+            self._hold = asyncio.get_running_loop().call_later(left, self._held)
+        return True
 
-    def _cannot_start(self) -> MLOpsError:
-        if self._damaged:  # waiting does not help: somebody must act
-            return Conflict(self.last_error)
-        wait = max(self._not_before - time.monotonic(), 1.0)
-        return Unavailable(f"the service cannot start: {self.last_error}", retry_after=wait)
-
-    def _replied(self, reply: Reply) -> None:
-        waiting = self._running.pop(reply.id, None)
-        if waiting is not None and not waiting.future.done():
-            waiting.future.set_result(reply)
+    def _held(self) -> None:
+        self._hold = None
+        self._last_group = max(1, len(self._queue))
         self._dispatch()
+
+    def _consider_growth(self) -> None:
+        if self._closed or self.size() >= self._maximum():
+            return
+        if not self._kernels:
+            if not self._supply.starting():
+                self._supply.request()
+        elif self._growth is None and not self._supply.starting():
+            wait = GROWTH_SECONDS - (time.monotonic() - self._queue[0].since)
+            self._growth = asyncio.get_running_loop().call_later(max(wait, 0), self._grow_if_waiting)
+
+    def _grow_if_waiting(self) -> None:
+        self._growth = None
+        if self._queue and time.monotonic() - self._queue[0].since >= GROWTH_SECONDS / 2:
+            self._supply.request()
+
+    async def _start_in_budget(self) -> Kernel:
+        self._budget.make_room(self)
+        return await self._start()
+
+    def _refused(self, error: MLOpsError) -> None:
+        if not self._kernels:
+            self._fail_waiting(error)
+
+    def _fail_waiting(self, error: MLOpsError) -> None:
+        for waiting in self._queue:
+            waiting.fail(error)
+        self._queue.clear()
+
+    def _replied(self, reply: Reply | GroupReply) -> None:
+        sent = self._running.pop(reply.id, None)
+        self._supply.answered()
+        if sent is None:
+            return
+        if isinstance(reply, Reply):
+            sent.members[0].answer(reply)
+            self._learn(reply.seconds)
+        else:
+            self._group_replied(sent, reply)
+        self._dispatch()
+
+    def _group_replied(self, sent: Sent, reply: GroupReply) -> None:
+        again = []
+        for waiting, outcome, body in zip(sent.members, reply.outcomes, reply.bodies, strict=True):
+            if outcome in {Outcome.ALONE, Outcome.INTERRUPTED} and len(sent.members) > 1:
+                again.append(waiting)
+            else:
+                waiting.answer(Reply(sent.id, outcome, body, reply.seconds))
+        self._run_alone(again)
+
+    def _run_alone(self, members: Iterable[Waiting]) -> None:
+        """Put members of a failed group back to the front, to be run one by one."""
+        for waiting in reversed([waiting for waiting in members if not waiting.future.done()]):
+            waiting.alone = True
+            waiting.sent = None
+            self._queue.appendleft(waiting)
+
+    def _learn(self, seconds: float) -> None:
+        self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
+        self._ahead = 1 + min(int(AHEAD_SECONDS / max(self._mean_seconds, 1e-6)), MOST_AHEAD - 1)
 
     def _gone(self, kernel: Kernel) -> None:
         if kernel in self._kernels:
             self._kernels.remove(kernel)
             self.restarts += 1
         marked = kernel.running()
-        for call in reversed(list(kernel.sent)):
-            waiting = self._running.pop(call, None)
-            if waiting is None:
+        for number in reversed(list(kernel.sent)):
+            sent = self._running.pop(number, None)
+            if sent is None:
                 continue
-            if call == marked:
-                _fail(
-                    waiting,
-                    KernelDied("the kernel ended while it ran this call; the next call gets a new one"),
-                )
-            else:  # it never began: another kernel takes it, in its old place
-                waiting.kernel = None
-                self._queue.appendleft(waiting)
-        if not self._closed:
-            self._dispatch()
+            if number != marked:  # it never began: another kernel takes it, in its old place
+                for waiting in reversed(sent.members):
+                    waiting.sent = None
+                    self._queue.appendleft(waiting)
+            elif len(sent.members) > 1:
+                self._run_alone(sent.members)
+            else:
+                reason = kernel.reason or "ended"
+                sent.members[0].fail(KernelDied(f"the kernel {reason} while it ran this call; the next gets a new one"))
+        if self._closed:
+            return
+        refusal = self._supply.died() if marked else None
+        if refusal is not None:
+            self._refused(refusal)
+        self._dispatch()
 
-    def _late(self, waiting: _Waiting, timeout: float) -> None:
-        kernel = waiting.kernel
-        _fail(waiting, DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s"))
-        if kernel is None:
-            self._queue.remove(waiting)
-        elif kernel.interrupt(waiting.call.id):
-            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_stuck, kernel, waiting.call.id)
-        elif next(iter(kernel.sent), None) == waiting.call.id:
-            log.warning("kernel %d did not begin a call before its deadline and is killed", kernel.pid)
-            kernel.kill()
+    def _late(self, waiting: Waiting, timeout: float) -> None:
+        sent = waiting.sent
+        waiting.fail(DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s"))
+        if sent is None:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+        elif sent.kernel.interrupt(sent.id):
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_stuck, sent)
+        elif next(iter(sent.kernel.sent), None) == sent.id:
+            log.warning("kernel %d did not begin a call before its deadline and is killed", sent.kernel.pid)
+            sent.kernel.kill()
         else:
             self._forget(waiting)
 
-    def _forget(self, waiting: _Waiting) -> None:
-        """Nobody waits for this call any more: give its place to another if it has not begun."""
-        if waiting.kernel is None:
+    def _forget(self, waiting: Waiting) -> None:
+        """Nobody waits for this call any more: give its place to another."""
+        sent = waiting.sent
+        if sent is None:
+            if waiting.timer is not None:
+                waiting.timer.cancel()
             if waiting in self._queue:
                 self._queue.remove(waiting)
-        elif waiting.kernel.running() != waiting.call.id:
-            waiting.kernel.cancel(waiting.call.id)
-            self._running.pop(waiting.call.id, None)
+        elif all(member.future.done() for member in sent.members) and not sent.kernel.interrupt(sent.id):
+            sent.kernel.cancel(sent.id)
+            self._running.pop(sent.id, None)
             self._dispatch()
 
-    def _kill_if_stuck(self, kernel: Kernel, call: int) -> None:
-        if call in kernel.sent:
-            log.warning("kernel %d did not heed the interrupt of a late call and is killed", kernel.pid)
-            kernel.kill()
+    def _kill_if_stuck(self, sent: Sent) -> None:
+        if sent.id in sent.kernel.sent:
+            log.warning("kernel %d did not heed the interrupt of a late call and is killed", sent.kernel.pid)
+            sent.kernel.kill()
 
 
-def _fail(waiting: _Waiting, error: MLOpsError) -> None:
-    if not waiting.future.done():
-        waiting.future.set_exception(error)
+def _group(sent: Sent) -> Group:
+    rows = [waiting.rows for waiting in sent.members]
+    assert rows[0] is not None
+    columns: dict[str, list[Any]] = {name: [] for name in rows[0].columns}
+    for one in rows:
+        assert one is not None
+        for name, values in one.columns.items():
+            columns[name] += values
+    counts = tuple(-1 if one is None or one.single else one.count for one in rows)
+    return Group(sent.id, counts, msgspec.msgpack.encode(columns))
 
 
 def _message(reply: Reply) -> str:

@@ -1,0 +1,114 @@
+"""Several calls of a batchable service as one: columns in, columns out, and each member its own share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from jupyter_mlops.codec import to_python, to_wire
+from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.schema.services import Definition
+from jupyter_mlops.schema.types import Parameter, ValueType
+
+
+class Columns:
+    """Calls a batchable function with columns and splits what it returns.
+
+    Parameters
+    ----------
+    function:
+        Takes one array per input, by name, or one DataFrame of all of them.
+    definition:
+        Its declared inputs and outputs, all of them single values.
+    """
+
+    def __init__(self, function: Any, definition: Definition) -> None:
+        self._function = function
+        self._outputs = definition.outputs
+        self._columns = [
+            Parameter(name=parameter.name, type=ValueType.VECTOR) for parameter in definition.inputs
+        ]
+        self._arrays = takes_arrays(function, [parameter.name for parameter in definition.inputs])
+
+    def call(self, columns: dict[str, list[Any]], count: int) -> list[list[Any]]:
+        """Run the function on `count` rows; the wire values of each output, output by output.
+
+        Raises
+        ------
+        InvalidInput
+            When it does not return one value, or one row, for each row.
+        """
+        if self._arrays:
+            value = self._function(**{p.name: to_python(columns[p.name], p) for p in self._columns})
+        else:
+            import pandas as pd
+
+            value = self._function(pd.DataFrame({p.name: columns[p.name] for p in self._columns}))
+        return [_column(part, output, count) for part, output in zip(self._parts(value), self._outputs, strict=True)]
+
+    def _parts(self, value: Any) -> list[Any]:
+        names = [output.name for output in self._outputs]
+        if not names:
+            return []
+        if isinstance(value, Mapping) or hasattr(value, "columns"):
+            missing = [name for name in names if name not in value]
+            if not missing:
+                return [value[name] for name in names]
+            if len(names) > 1 or getattr(value, "shape", (0, 0))[1] != 1:
+                raise InvalidInput(f"there is no column {missing[0]!r} in what the function returned")
+            return [value.iloc[:, 0]]
+        if len(names) == 1:
+            return [value]
+        if isinstance(value, tuple) and len(value) == len(names):
+            return list(value)
+        shape = getattr(value, "shape", ())
+        if len(shape) == 2 and shape[1] == len(names):  # noqa: PLR2004
+            return [value[:, i] for i in range(len(names))]
+        raise InvalidInput(
+            f"{len(names)} outputs are declared ({', '.join(names)}): return a DataFrame or dict of these columns, "
+            f"a tuple of arrays, or an array with that many columns; the function returned {type(value).__name__}"
+        )
+
+
+def takes_arrays(function: Any, inputs: list[str]) -> bool:
+    """Whether a function takes its inputs by name, one array each, rather than one DataFrame."""
+    parameters = inspect.signature(function).parameters
+    return all(name in parameters for name in inputs) or any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
+
+
+def split(columns: list[list[Any]], names: list[str], rows: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Give each member its rows' outputs: lists, or plain values to who sent a single row (-1)."""
+    shares = []
+    start = 0
+    for count in rows:
+        end = start + abs(count)
+        if count < 0:
+            shares.append({name: column[start] for name, column in zip(names, columns, strict=True)})
+        else:
+            shares.append({name: column[start:end] for name, column in zip(names, columns, strict=True)})
+        start = end
+    return shares
+
+
+def _column(value: Any, output: Parameter, count: int) -> list[Any]:
+    wire = to_wire(value, msgspec.structs.replace(output, type=ValueType.VECTOR, format=""))
+    if wire is None or len(wire) != count:
+        got = "nothing" if wire is None else f"{len(wire)}"
+        raise InvalidInput(f"{output.name}: a batchable function returns one value per row: {count} rows, {got} returned")
+    kind = _PLAIN.get(output.type)
+    if all(type(one) is kind for one in wire):
+        return list(wire)
+    return [to_wire(one, output) for one in wire]
+
+
+_PLAIN: dict[ValueType, type] = {
+    ValueType.NUMERIC: float,
+    ValueType.INTEGER: int,
+    ValueType.CHARACTER: str,
+    ValueType.LOGICAL: bool,
+}
