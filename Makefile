@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml hatch_build.py labextension/package.json labextension/package-lock.json \
-	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/style/* labextension/schema/*)
+	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/src/*/*.tsx labextension/style/*)
 
 .PHONY: demo lab test lint format clean help
 

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -113,7 +114,8 @@ def find_or_start(directory: Path, *, announce: bool = False) -> tuple[ServerFil
         found = running_server(directory)
         if found is not None:
             _check_api(found)
-            process.returncode = 0  # it outlives this program on purpose: no warning about that
+            # It outlives this program on purpose; should it end before, it is not left a zombie.
+            threading.Thread(target=process.wait, daemon=True, name="mlops-server-wait").start()
             if announce:
                 print(  # noqa: T201
                     f"Started a jupyter_mlops server at {found.url} (it outlives this program; "
