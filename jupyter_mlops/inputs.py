@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -153,7 +154,7 @@ class RowsReader:
         self._names = tuple(parameter.name for parameter in parameters)
         self._one = InputReader(parameters)
         self._types = tuple((parameter.name, parameter.type) for parameter in parameters)
-        fields = [(f"f{i}", list[_WIRE_TYPES[parameter.type]]) for i, parameter in enumerate(parameters)]  # type: ignore[misc]
+        fields = [(f"f{i}", GenericAlias(list, (_WIRE_TYPES[p.type],))) for i, p in enumerate(parameters)]
         rename = {f"f{i}": name for i, name in enumerate(self._names)}
         columns = msgspec.defstruct("Columns", fields, rename=rename, forbid_unknown_fields=True)
         self._columns = msgspec.json.Decoder(columns)
@@ -200,5 +201,7 @@ class RowsReader:
             raise InvalidInput(f"$: expected columns of one length, got {sorted(lengths)}", fields="$")
         for name, kind in self._types:
             if kind is ValueType.INTEGER:
-                columns[name] = [None if v is None else _check_integer(v, f"$.{name}[{i}]") for i, v in enumerate(columns[name])]
+                columns[name] = [
+                    None if v is None else _check_integer(v, f"$.{name}[{i}]") for i, v in enumerate(columns[name])
+                ]
         return Rows(columns, lengths.pop(), single=False)

@@ -92,7 +92,7 @@ class RunningServer:
 
     def kernels(self, name: str, version: str) -> list[int]:
         services = self.request("GET", "/status").json()["components"]["services"]["components"]
-        return services[f"{name}/{version}"]["details"]["kernels"]
+        return [kernel["pid"] for kernel in services[f"{name}/{version}"]["details"]["kernels"]]
 
     def processes(self) -> list[psutil.Process]:
         """Every process that this server started, and theirs."""

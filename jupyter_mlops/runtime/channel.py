@@ -22,7 +22,18 @@ from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.invoke import Invoker
 from jupyter_mlops.runtime.load import load
 from jupyter_mlops.runtime.mark import Mark
-from jupyter_mlops.schema.channel import MAX_FRAME, Call, Cancel, Greeting, Group, GroupReply, Load, Loaded, Reply, ToKernel
+from jupyter_mlops.schema.channel import (
+    MAX_FRAME,
+    Call,
+    Cancel,
+    Greeting,
+    Group,
+    GroupReply,
+    Load,
+    Loaded,
+    Reply,
+    ToKernel,
+)
 
 
 class Channel(asyncio.Protocol):

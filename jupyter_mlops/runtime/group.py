@@ -28,9 +28,7 @@ class Columns:
     def __init__(self, function: Any, definition: Definition) -> None:
         self._function = function
         self._outputs = definition.outputs
-        self._columns = [
-            Parameter(name=parameter.name, type=ValueType.VECTOR) for parameter in definition.inputs
-        ]
+        self._columns = [Parameter(name=parameter.name, type=ValueType.VECTOR) for parameter in definition.inputs]
         self._arrays = takes_arrays(function, [parameter.name for parameter in definition.inputs])
 
     def call(self, columns: dict[str, list[Any]], count: int) -> list[list[Any]]:
@@ -57,15 +55,14 @@ class Columns:
             missing = [name for name in names if name not in value]
             if not missing:
                 return [value[name] for name in names]
-            if len(names) > 1 or getattr(value, "shape", (0, 0))[1] != 1:
+            if len(names) > 1 or not hasattr(value, "iloc") or value.shape[1] != 1:
                 raise InvalidInput(f"there is no column {missing[0]!r} in what the function returned")
             return [value.iloc[:, 0]]
         if len(names) == 1:
             return [value]
         if isinstance(value, tuple) and len(value) == len(names):
             return list(value)
-        shape = getattr(value, "shape", ())
-        if len(shape) == 2 and shape[1] == len(names):  # noqa: PLR2004
+        if getattr(value, "ndim", 0) == 2 and value.shape[1] == len(names):  # noqa: PLR2004
             return [value[:, i] for i in range(len(names))]
         raise InvalidInput(
             f"{len(names)} outputs are declared ({', '.join(names)}): return a DataFrame or dict of these columns, "
@@ -99,7 +96,9 @@ def _column(value: Any, output: Parameter, count: int) -> list[Any]:
     wire = to_wire(value, msgspec.structs.replace(output, type=ValueType.VECTOR, format=""))
     if wire is None or len(wire) != count:
         got = "nothing" if wire is None else f"{len(wire)}"
-        raise InvalidInput(f"{output.name}: a batchable function returns one value per row: {count} rows, {got} returned")
+        raise InvalidInput(
+            f"{output.name}: a batchable function returns one value per row: {count} rows, {got} returned"
+        )
     kind = _PLAIN.get(output.type)
     if all(type(one) is kind for one in wire):
         return list(wire)

@@ -101,7 +101,9 @@ class Invoker:
             self._armed = True
             columns = self._columns.call(msgspec.msgpack.decode(group.columns), sum(map(abs, group.rows)))
             self._armed = False
-            endings = [(Outcome.ANSWERED, share) for share in split(columns, names, group.rows)]
+            endings: list[tuple[Outcome, Any]] = [
+                (Outcome.ANSWERED, share) for share in split(columns, names, group.rows)
+            ]
         except BaseException as error:  # noqa: BLE001  # the same as for a single call
             self._armed = False
             outcome, message = _ending(error)

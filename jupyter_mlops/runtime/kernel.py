@@ -83,7 +83,7 @@ def main() -> None:
     """Run the kernel until the server goes away."""
     die_with_parent()
     # What a snapshot or a template loads lives in `__main__`; the shell must take that module for its own.
-    ScoringKernel.user_module = sys.modules["__main__"]
+    ScoringKernel.user_module = sys.modules["__main__"]  # type: ignore[assignment]
     app = IPKernelApp.instance(kernel_class=ScoringKernel)
     app.config.HistoryManager.enabled = False
     app.initialize()  # type: ignore[no-untyped-call]

@@ -36,14 +36,14 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Name, in the snapshot, of the callable that is called with the inputs by name."""
     init: str | msgspec.UnsetType | None = msgspec.UNSET
     """Name, in the snapshot, of a function that is called once per kernel."""
-    sample: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-    """Inputs that the fresh kernel must answer before the service is visible."""
+    sample: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """Inputs, as a call sends them, that the fresh kernel must answer before the service is visible."""
     timeout: float | msgspec.UnsetType = msgspec.UNSET
     """Deadline of one call in seconds."""
     batchable: bool | msgspec.UnsetType = msgspec.UNSET
     """The function takes columns, and calls that wait together run as one."""
-    pool: PoolSettings | msgspec.UnsetType = msgspec.UNSET
-    """Sizes and limits of the version's pool; they can be changed later without a new revision."""
+    pool: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """`schema.pools.PoolSettings`, any part: they can be changed later without a new revision."""
     numbered: bool = False
     """Without a version: return the latest if nothing changed, else take the next whole number."""
 
@@ -94,7 +94,6 @@ class Definition(Wire, frozen=True):
             raise InvalidRequest(
                 f"timeout {self.timeout} is not between 0 and {MAX_TIMEOUT:.0f} seconds", fields="$.timeout"
             )
-
 
     def _check_batchable(self) -> None:
         single = {ValueType.INTEGER, ValueType.NUMERIC, ValueType.CHARACTER, ValueType.LOGICAL}

@@ -31,6 +31,7 @@ from jupyter_mlops.server.floors import below_floor
 from jupyter_mlops.server.handlers.base import Managers, UnknownAddress
 from jupyter_mlops.server.handlers.routes import rules
 from jupyter_mlops.server.kernels import guardian
+from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.launcher import Launcher
 from jupyter_mlops.server.kernels.templates import Templates, available
@@ -38,6 +39,8 @@ from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.metrics import Metrics
+from jupyter_mlops.server.managers.pools import PoolManager, default_budget
 from jupyter_mlops.server.managers.services import ServiceManager
 from jupyter_mlops.server.managers.status import StatusManager
 from jupyter_mlops.server.managers.uploads import UploadManager
@@ -96,6 +99,9 @@ class ServeApp(JupyterApp):
         86400.0,
         config=True,
         help="Seconds without calls or viewers after which a server started by a notebook ends.",
+    )
+    max_kernels = Int(
+        0, config=True, help="Most scoring kernels at a time, all services together; 0 for eight a core, at least 16."
     )
     fork = Bool(
         True, config=True, help="Fork kernels from processes that have the service loaded, where the system can."
@@ -162,11 +168,15 @@ class Server:
         if settings.fork and available() and not settings.channel_tcp:
             launcher = self._launcher
             templates = Templates(launcher.directory, self._listener, launcher.path, launcher.environment)
+        budget, metrics = Budget(settings.max_kernels or default_budget()), Metrics()
         self._executions = ExecutionManager(
-            self._catalog, self._uploads, self._launcher, self._listener, templates
+            self._catalog, self._uploads, self._launcher, self._listener, templates, budget, metrics
         )
-        self._services = ServiceManager(services, self._catalog, self._uploads, self._executions, self._events)
-        self._status = StatusManager(self._instance, self._catalog, self._executions)
+        self._pools = PoolManager(services, self._catalog, self._executions, budget, metrics)
+        self._services = ServiceManager(
+            services, self._catalog, self._uploads, self._executions, self._events, self._pools
+        )
+        self._status = StatusManager(self._instance, self._catalog, self._pools)
         self._http: HTTPServer | None = None
 
     async def start(self) -> None:
@@ -189,6 +199,7 @@ class Server:
         await self._uploads.start()
         await self._services.open()
         await self._listener.start()
+        self._executions.start()
         for outdated in below_floor():
             log.warning("%s: update it; below that it has known weaknesses (docs/security.md)", outdated)
         application = Application(
@@ -248,6 +259,7 @@ class Server:
             services=self._services,
             executions=self._executions,
             uploads=self._uploads,
+            pools=self._pools,
             status=self._status,
             events=self._events,
             hosts=hosts,

@@ -19,6 +19,7 @@ from jupyter_mlops.schema.errors import ErrorBody
 from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.pools import PoolManager
 from jupyter_mlops.server.managers.services import ServiceManager
 from jupyter_mlops.server.managers.status import StatusManager
 from jupyter_mlops.server.managers.uploads import UploadManager
@@ -58,6 +59,7 @@ class Managers:
     services: ServiceManager
     executions: ExecutionManager
     uploads: UploadManager
+    pools: PoolManager
     status: StatusManager
     events: Events
     hosts: frozenset[str] | None

@@ -13,7 +13,6 @@ from jupyter_mlops.schema.access import Identity
 from jupyter_mlops.schema.events import Picture, ServiceChanged
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.handlers.base import Managers
-from jupyter_mlops.server.managers.catalog import view
 
 BACKLOG_LIMIT = 2**20
 """Bytes that may wait for one viewer; who does not read is cut off and may come again for a new picture."""
@@ -56,7 +55,9 @@ class EventsSocket(WebSocketHandler):
         self._stop()
 
     def _changed(self, sequence: int, action: str, revision: Revision) -> None:
-        shown = None if action == "deleted" else view(revision, self.identity)
+        shown = None
+        if action != "deleted":
+            (shown,) = self.managers.services.list(self.identity, revision.name, revision.version)
         self._send(
             ServiceChanged(seq=sequence, action=action, name=revision.name, version=revision.version, service=shown)
         )

@@ -9,6 +9,7 @@ from jupyter_mlops.server.handlers.base import Managers
 from jupyter_mlops.server.handlers.events import EventsSocket
 from jupyter_mlops.server.handlers.executions import Execution, Swagger
 from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, Status
+from jupyter_mlops.server.handlers.pools import Metrics, Pool, PoolKernels
 from jupyter_mlops.server.handlers.services import Service, Services, Version
 from jupyter_mlops.server.handlers.uploads import Upload, UploadedBlob, Uploads
 
@@ -35,6 +36,9 @@ ROUTES: list[tuple[str, Any]] = [
     (r"/services", Services),
     (rf"/services/{_PART}", Service),
     (rf"/services/{_PART}/{_PART}", Version),
+    (rf"/services/{_PART}/{_PART}/pool", Pool),
+    (rf"/services/{_PART}/{_PART}/pool/kernels", PoolKernels),
+    (r"/metrics", Metrics),
     (r"/uploads", Uploads),
     (rf"/uploads/{_PART}", Upload),
     (rf"/uploads/{_PART}/{_PART}", UploadedBlob),

@@ -44,19 +44,27 @@ class Budget:
         """Kernels that run or start, in all pools."""
         return sum(member.size() for member in self._members)
 
-    def make_room(self, asking: Member) -> None:
-        """Make sure that the kernel which is being started, and counted already, fits.
+    def make_room(self, asking: Member, *, coming: int = 0) -> None:
+        """Make sure that the kernels which run or start fit.
+
+        Parameters
+        ----------
+        asking:
+            The pool that wants one more; it gives up none.
+        coming:
+            Kernels that no pool counts yet.
 
         Raises
         ------
         Unavailable
             When every kernel is busy or kept for its own service.
         """
-        used = self.used()
+        used = self.used() + coming
         for member in sorted(self._members - {asking}, key=lambda member: member.last_used):
             while used > self.kernels and member.give_up():
                 used -= 1
         if used > self.kernels:
             raise Unavailable(
-                f"all {self.kernels} kernels of this server are busy or kept for their services; try again", retry_after=1
+                f"all {self.kernels} kernels of this server are busy or kept for their services; try again",
+                retry_after=1,
             )

@@ -89,9 +89,7 @@ class Pool:
         while self.size() < settings.initial_pool_size and not self._closed:
             self._supply.request()
 
-    async def call(
-        self, body: bytes, timeout: float, *, checked: bool, rows: Rows | None = None
-    ) -> Reply:
+    async def call(self, body: bytes, timeout: float, *, checked: bool, rows: Rows | None = None) -> Reply:
         """Run one call and return its answer.
 
         Parameters

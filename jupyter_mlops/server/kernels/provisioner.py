@@ -33,6 +33,6 @@ class ScoringProvisioner(LocalProvisioner):
         pid = await template.fork(
             ("kernel", *cmd[_INTERPRETER_WORDS:]), Path(kwargs["cwd"]), kwargs["env"], Path(kwargs["stdout"].name)
         )
-        self.process = ForkedProcess(pid)
+        self.process = ForkedProcess(pid)  # type: ignore[assignment]  # it has the methods that are used
         self.pid = self.pgid = pid  # a fork begins a session of its own
         return self.connection_info

@@ -166,9 +166,7 @@ class Templates:
         Variables of every process that the server starts.
     """
 
-    def __init__(
-        self, directory: Path, listener: Listener, path: Path, environment: dict[str, str]
-    ) -> None:
+    def __init__(self, directory: Path, listener: Listener, path: Path, environment: dict[str, str]) -> None:
         self._directory = directory
         self._listener = listener
         self._path = path
@@ -237,7 +235,7 @@ class Templates:
     async def _start(self, interpreter: str) -> Template:
         channel, greeted = self._expect()
         with (self._directory / "templates.log").open("ab") as sink:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220  # a few milliseconds, once an interpreter
                 [interpreter, "-c", boot(self._path, "template")],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
@@ -267,13 +265,15 @@ class Templates:
             async with asyncio.timeout(START_SECONDS):
                 while not greeted.done():
                     await asyncio.wait([greeted], timeout=0.1)
-                    if not greeted.done() and process.poll() is not None:
-                        raise PublishRefused("the process that shall load services ended at once")
-        except BaseException:
-            greeted.cancel()
-            process.kill()
-            process.wait()
-            raise
+                    if process.poll() is not None:
+                        break
+        finally:
+            if not greeted.done():
+                greeted.cancel()
+                process.kill()
+                process.wait()
+        if greeted.cancelled():
+            raise PublishRefused("the process that shall load services ended at once; its log is templates.log")
         return Template(process, greeted.result())
 
     async def _learn(self, interpreter: str, base: Template, modules: tuple[str, ...]) -> None:

@@ -26,7 +26,12 @@ class Waiting:
     __slots__ = ("alone", "body", "checked", "future", "rows", "sent", "since", "timer")
 
     def __init__(
-        self, body: bytes, checked: bool, rows: Rows | None, future: asyncio.Future[Reply], since: float  # noqa: FBT001
+        self,
+        body: bytes,
+        checked: bool,  # noqa: FBT001
+        rows: Rows | None,
+        future: asyncio.Future[Reply],
+        since: float,
     ) -> None:
         self.body = body
         self.checked = checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jupyter_mlops.errors import NotFound
 from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import Revision, ServiceView
 
 LATEST = "latest"
@@ -14,6 +15,15 @@ class Catalog:
 
     def __init__(self) -> None:
         self._services: dict[str, dict[str, Revision]] = {}
+        self._settings: dict[tuple[str, str], PoolSettings] = {}
+
+    def settings(self, revision: Revision) -> PoolSettings:
+        """The pool settings of a revision's version."""
+        return self._settings.get((revision.name, revision.version), PoolSettings())
+
+    def set_settings(self, revision: Revision, settings: PoolSettings) -> None:
+        """Change the pool settings of a revision's version."""
+        self._settings[revision.name, revision.version] = settings
 
     def put(self, revision: Revision) -> None:
         """Add a version at the end, or point an existing one at a new revision."""
@@ -23,6 +33,7 @@ class Catalog:
         """Remove a version."""
         versions = self._services[revision.name]
         del versions[revision.version]
+        self._settings.pop((revision.name, revision.version), None)
         if not versions:
             del self._services[revision.name]
 
@@ -58,7 +69,7 @@ class Catalog:
         return [revision for versions in self._services.values() for revision in versions.values()]
 
 
-def view(revision: Revision, identity: Identity) -> ServiceView:
+def view(revision: Revision, identity: Identity, settings: PoolSettings) -> ServiceView:
     """A version as one caller may see it: code and snapshot only for its publisher and Owners.
 
     Parameters
@@ -67,6 +78,8 @@ def view(revision: Revision, identity: Identity) -> ServiceView:
         The current revision.
     identity:
         Who asks.
+    settings:
+        The version's pool settings.
     """
     definition, manifest = revision.definition, revision.manifest
     mine = may_change(identity, revision)
@@ -85,6 +98,8 @@ def view(revision: Revision, identity: Identity) -> ServiceView:
         revision=revision.number,
         proof=revision.proof,
         timeout=definition.timeout,
+        batchable=definition.batchable,
+        pool=settings,
         captured=manifest.names if manifest else (),
         snapshot_size=manifest.size() if manifest else 0,
         snapshot_id=revision.id if mine and manifest else None,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
+import psutil
 
-from jupyter_mlops.errors import InvalidInput, PublishRefused
-from jupyter_mlops.inputs import InputReader
+from jupyter_mlops.inputs import InputReader, RowsReader
 from jupyter_mlops.schema.access import Action, Identity
-from jupyter_mlops.schema.channel import Load, Outcome, Reply
-from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.channel import Load, Reply
+from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import Revision
+from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.launcher import Launcher
@@ -22,6 +23,8 @@ from jupyter_mlops.server.kernels.pool import Pool
 from jupyter_mlops.server.kernels.templates import Templates
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
+from jupyter_mlops.server.managers.metrics import CallMetrics, Metrics
+from jupyter_mlops.server.managers.proof import prove
 from jupyter_mlops.server.managers.uploads import UploadManager
 
 DECODE_LIMIT = 64 * 1024
@@ -31,6 +34,7 @@ CONSOLE_LIMIT = 2**20
 ARTIFACT_LIMIT = 64 * 2**20
 LOAD_SECONDS = 120.0
 DRAIN_SECONDS = 30.0
+WATCH_SECONDS = 0.5
 
 
 @dataclass
@@ -38,7 +42,9 @@ class _Scored:
     """A revision with what its calls need."""
 
     reader: InputReader
+    rows: RowsReader | None
     pool: Pool
+    metrics: CallMetrics
 
 
 class ExecutionManager:
@@ -54,21 +60,42 @@ class ExecutionManager:
         What starts kernels, and what they connect to.
     templates:
         What kernels are forked from; None where every kernel starts cold.
+    budget:
+        What all pools together may use.
+    metrics:
+        Where calls are counted.
     """
 
     def __init__(
-        self, catalog: Catalog, uploads: UploadManager, launcher: Launcher, listener: Listener, templates: Templates | None
+        self,
+        catalog: Catalog,
+        uploads: UploadManager,
+        launcher: Launcher,
+        listener: Listener,
+        templates: Templates | None,
+        budget: Budget,
+        metrics: Metrics,
     ) -> None:
         self._catalog = catalog
         self._uploads = uploads
         self._launcher = launcher
         self._listener = listener
         self._templates = templates
+        self._budget = budget
+        self._metrics = metrics
         self._scored: dict[str, _Scored] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._encoder = msgspec.msgpack.Encoder()
         self._verified: set[str] = set()
+        self._watch: asyncio.Task[None] | None = None
         self.last_call = time.monotonic()
+
+    def start(self) -> None:
+        """Start the kernels that versions are to have at once, and watch memory from now on."""
+        self._watch = asyncio.get_running_loop().create_task(self._watch_memory())
+        for revision in self._catalog.all():
+            if self._catalog.settings(revision).initial_pool_size:
+                self._of(revision).pool.configure(self._catalog.settings(revision))
 
     async def call(self, identity: Identity, name: str, version: str | None, body: bytes) -> Reply:
         """Run one call.
@@ -80,7 +107,7 @@ class ExecutionManager:
         name, version:
             The service; without a version, or with `latest`, the last published.
         body:
-            A JSON object of inputs.
+            A JSON object of inputs; for a batchable service also a list of them, or an object of columns.
 
         Raises
         ------
@@ -88,14 +115,25 @@ class ExecutionManager:
             As their names say.
         """
         require(identity, Action.CONSUME)
-        self.last_call = time.monotonic()
+        started = self.last_call = time.monotonic()
         revision = self._catalog.find(name, version)
         scored = self._of(revision)
-        checked = len(body) <= DECODE_LIMIT
-        sent = self._encoder.encode(scored.reader.read(body)) if checked else body
-        return await scored.pool.call(sent, revision.definition.timeout, checked=checked)
+        outcome = -1
+        try:
+            reply = await self._run(scored, revision.definition.timeout, body)
+            outcome = reply.outcome
+        finally:
+            scored.metrics.count(time.monotonic() - started, outcome)
+        return reply
 
-    async def prove(self, revision: Revision, sample: dict[str, Any] | None) -> Pool:
+    async def _run(self, scored: _Scored, timeout: float, body: bytes) -> Reply:
+        if len(body) > DECODE_LIMIT:
+            return await scored.pool.call(body, timeout, checked=False)
+        if scored.rows is not None:
+            return await scored.pool.call(b"", timeout, checked=True, rows=scored.rows.read(body))
+        return await scored.pool.call(self._encoder.encode(scored.reader.read(body)), timeout, checked=True)
+
+    async def prove(self, revision: Revision, settings: PoolSettings, sample: bytes | None) -> Pool:
         """Load a revision in a fresh kernel and let it answer its sample; the pool that holds the kernel.
 
         Raises
@@ -103,32 +141,31 @@ class ExecutionManager:
         PublishRefused
             When it does not load, or the sample raises, with the reason.
         """
-        pool = self._pool(revision)
-        pool.adopt(await self._start(revision))
-        if sample is None:
-            return pool
+        pool = self._pool(revision, settings)
         try:
-            reply = await pool.call(self._encoder.encode(sample), revision.definition.timeout, checked=True)
-        except InvalidInput:
-            await pool.close()
+            self._budget.make_room(pool, coming=1)
+            pool.adopt(await self._start(revision))
+            if sample is not None:
+                await prove(pool, revision, sample)
+        except BaseException:
+            await self._end(revision.id, pool)
             raise
-        except BaseException as error:
-            await pool.close()
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise PublishRefused(f"the service did not answer its sample: {error}", fields="$.sample") from error
-        if reply.outcome != Outcome.ANSWERED:
-            await pool.close()
-            result = msgspec.json.decode(reply.body, type=WebServiceResult)
-            printed = f"\nIt printed:\n{result.console_output}" if result.console_output else ""
-            raise PublishRefused(
-                f"the sample raised in a fresh kernel:\n{result.error_message}{printed}", fields="$.sample"
-            )
         return pool
 
     def adopt(self, revision: Revision, pool: Pool) -> None:
         """Take over the pool of a revision that was proved."""
-        self._scored[revision.id] = _Scored(InputReader(revision.definition.inputs), pool)
+        inputs = revision.definition.inputs
+        self._scored[revision.id] = _Scored(
+            InputReader(inputs),
+            RowsReader(inputs) if revision.definition.batchable else None,
+            pool,
+            self._metrics.of(revision.name, revision.version),
+        )
+        pool.configure(pool.settings)
+
+    def configure(self, revision: Revision, settings: PoolSettings) -> None:
+        """Change the settings of a revision's pool."""
+        self._of(revision).pool.configure(settings)
 
     def retire(self, revision: Revision) -> None:
         """Let the running calls of a revision finish, then end its kernels."""
@@ -146,10 +183,11 @@ class ExecutionManager:
 
     async def close(self) -> None:
         """Let running calls finish, for at most half a minute, then end every kernel."""
-        pools = [scored.pool for scored in self._scored.values()]
-        tasks = [asyncio.ensure_future(_retire(pool)) for pool in pools] + list(self._retiring)
-        if tasks:
-            await asyncio.gather(*tasks)
+        if self._watch is not None:
+            self._watch.cancel()
+        tasks = [asyncio.ensure_future(_retire(scored.pool)) for scored in self._scored.values()]
+        if tasks or self._retiring:
+            await asyncio.gather(*tasks, *self._retiring)
         self._scored.clear()
         if self._templates is not None:
             await self._templates.close()
@@ -162,12 +200,12 @@ class ExecutionManager:
     def _of(self, revision: Revision) -> _Scored:
         scored = self._scored.get(revision.id)
         if scored is None:
-            self.adopt(revision, self._pool(revision))
+            self.adopt(revision, self._pool(revision, self._catalog.settings(revision)))
             scored = self._scored[revision.id]
         return scored
 
-    def _pool(self, revision: Revision) -> Pool:
-        return Pool(lambda: self._start(revision))
+    def _pool(self, revision: Revision, settings: PoolSettings) -> Pool:
+        return Pool(lambda: self._start(revision), settings, self._budget)
 
     async def _start(self, revision: Revision) -> Kernel:
         manifest = revision.manifest
@@ -187,15 +225,22 @@ class ExecutionManager:
         template = None
         if self._templates is not None:
             template = await self._templates.of(revision.id, revision.interpreter, load.stream, load.buffers)
-        return await Kernel.start(
-            self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS, template
-        )
+        return await Kernel.start(self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS, template)
+
+    async def _watch_memory(self) -> None:
+        """End kernels that use more memory than their version's limit."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for scored in list(self._scored.values()):
+                limit = scored.pool.settings.memory_limit
+                for kernel in scored.pool.kernels() if limit else ():
+                    with contextlib.suppress(psutil.Error):
+                        if psutil.Process(kernel.pid).memory_info().rss > limit:
+                            kernel.kill(f"used more than its memory limit of {limit} bytes, and was ended")
 
 
 async def _retire(pool: Pool) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             await pool.drain()
-    except TimeoutError:
-        pass
     await pool.close()

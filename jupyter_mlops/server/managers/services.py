@@ -17,8 +17,8 @@ import msgspec
 from msgspec import UNSET
 
 from jupyter_mlops.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from jupyter_mlops.inputs import InputReader
 from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.pools import PoolSettings, read_settings
 from jupyter_mlops.schema.services import Definition, PublishRequest, Revision, ServiceView
 from jupyter_mlops.schema.snapshots import Manifest
 from jupyter_mlops.schema.types import check_name
@@ -27,6 +27,7 @@ from jupyter_mlops.server.managers.catalog import Catalog, may_change, view
 from jupyter_mlops.server.managers.differences import differences
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.pools import PoolManager
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.services import ServiceStore
 
@@ -39,8 +40,8 @@ class ServiceManager:
 
     Parameters
     ----------
-    store, catalog, uploads, executions, events:
-        Where revisions are kept, looked up, brought from, scored, and announced.
+    store, catalog, uploads, executions, events, pools:
+        Where revisions are kept, looked up, brought from, scored, announced, and given their kernels.
     """
 
     def __init__(
@@ -50,19 +51,22 @@ class ServiceManager:
         uploads: UploadManager,
         executions: ExecutionManager,
         events: Events,
+        pools: PoolManager,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._uploads = uploads
         self._executions = executions
         self._events = events
+        self._pools = pools
         # One publish of a name at a time, so that two cannot take the same version number.
         self._publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self) -> None:
         """Read every published version."""
-        for revision in await self._store.current():
+        for revision, settings in await self._store.current():
             self._catalog.put(revision)
+            self._catalog.set_settings(revision, settings)
 
     def list(self, identity: Identity, name: str | None = None, version: str | None = None) -> list[ServiceView]:
         """The services that the caller may see, oldest first.
@@ -80,7 +84,7 @@ class ServiceManager:
             found = self._catalog.versions(name)
         else:
             found = [self._catalog.find(name, version)]
-        return [view(revision, identity) for revision in found]
+        return [view(revision, identity, self._catalog.settings(revision)) for revision in found]
 
     async def publish(
         self, identity: Identity, name: str, version: str | None, request: PublishRequest
@@ -120,6 +124,7 @@ class ServiceManager:
                 if existing is not None:
                     changed = differences(existing, definition, manifest)
                     if not changed:
+                        await self._pools.set(existing, _settings(request, self._catalog.settings(existing)))
                         return existing, False
                     if not request.numbered:
                         raise _taken(existing, changed, self._next_version(existing))
@@ -132,7 +137,11 @@ class ServiceManager:
                     definition,
                     manifest,
                 )
-                revision = await self._prove(revision, request, self._store.publish)
+                settings = _settings(request, PoolSettings())
+                self._pools.check(name, chosen, settings)
+                revision = await self._prove(
+                    revision, request, settings, lambda new: self._store.publish(new, settings)
+                )
         finally:
             await self._close_upload(identity, request)
         self._events.emit("published", revision)
@@ -158,8 +167,10 @@ class ServiceManager:
                 revision = self._revision(identity, name, old.version, number, definition, manifest)
                 if manifest is old.manifest:
                     revision = msgspec.structs.replace(revision, interpreter=old.interpreter)
-                revision = await self._prove(revision, request, lambda new: self._store.revise(new, old.id))
+                settings = self._catalog.settings(old)
+                revision = await self._prove(revision, request, settings, lambda new: self._store.revise(new, old.id))
                 self._executions.retire(old)
+                await self._pools.set(revision, _settings(request, settings))
         finally:
             await self._close_upload(identity, request)
         self._events.emit("updated", revision)
@@ -241,22 +252,31 @@ class ServiceManager:
             proof="loaded",
         )
 
-    async def _prove(self, revision: Revision, request: PublishRequest, record: _Record) -> Revision:
+    async def _prove(
+        self, revision: Revision, request: PublishRequest, settings: PoolSettings, record: _Record
+    ) -> Revision:
         """Put it on disk, load it in a fresh kernel, let it answer its sample; only then record and show it."""
         if request.upload is not UNSET:
             await self._uploads.keep(request.upload)
         sample = None
         if request.sample is not UNSET:
-            sample = InputReader(revision.definition.inputs).read(msgspec.json.encode(request.sample))
+            sample = bytes(request.sample)
             revision = msgspec.structs.replace(revision, proof="answered")
-        pool = await self._executions.prove(revision, sample)
+        elif revision.definition.batchable:
+            raise InvalidRequest(
+                "a batchable service needs a sample: it is proved that rows which run together do not change each "
+                "other's answers (in a notebook: --sample)",
+                fields="$.sample",
+            )
+        pool = await self._executions.prove(revision, settings, sample)
         try:
             await record(revision)
         except BaseException:
             await pool.close()
             raise
-        self._executions.adopt(revision, pool)
         self._catalog.put(revision)
+        self._catalog.set_settings(revision, settings)
+        self._executions.adopt(revision, pool)
         return revision
 
     async def _close_upload(self, identity: Identity, request: PublishRequest) -> None:
@@ -283,6 +303,7 @@ def _definition(request: PublishRequest, old: Definition, manifest: Manifest | N
         function=function,
         init=_or(request.init, old.init) or "",
         timeout=_or(request.timeout, old.timeout),
+        batchable=_or(request.batchable, old.batchable),
     )
     definition.check()
     names = {captured.name for captured in manifest.names} if manifest else set()
@@ -290,6 +311,13 @@ def _definition(request: PublishRequest, old: Definition, manifest: Manifest | N
         if name and name not in names:
             raise InvalidRequest(f"the snapshot holds no {name!r}", fields=f"$.{field}")
     return definition
+
+
+def _settings(request: PublishRequest, current: PoolSettings) -> PoolSettings:
+    """Settings in force, with those changed that the request names."""
+    if request.pool is UNSET:
+        return current
+    return read_settings(bytes(request.pool), current)
 
 
 def _or(value: T | msgspec.UnsetType, old: T) -> T:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
+import msgspec
+
 import jupyter_mlops
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.base import API_VERSION
+from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.floors import below_floor
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
-from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.pools import PoolManager
 
 
 class StatusManager:
@@ -21,14 +24,14 @@ class StatusManager:
     ----------
     instance:
         The server's instance id.
-    catalog, executions:
+    catalog, pools:
         What there is, and what runs.
     """
 
-    def __init__(self, instance: str, catalog: Catalog, executions: ExecutionManager) -> None:
+    def __init__(self, instance: str, catalog: Catalog, pools: PoolManager) -> None:
         self._instance = instance
         self._catalog = catalog
-        self._executions = executions
+        self._pools = pools
         self.draining = False
 
     def health(self) -> dict[str, str]:
@@ -65,18 +68,7 @@ class StatusManager:
             "details": {"version": jupyter_mlops.__version__, "belowSecurityFloor": outdated},
         }
 
-    def _service(self, revision: Any) -> dict[str, Any]:
-        pool = self._executions.pool(revision)
-        details: dict[str, Any] = {"revision": revision.number, "kernels": [], "waiting": 0, "running": 0}
-        error = ""
-        if pool is not None:
-            error = pool.last_error
-            details |= {
-                "kernels": [kernel.pid for kernel in pool.kernels()],
-                "waiting": pool.waiting(),
-                "running": pool.running(),
-                "restarts": pool.restarts,
-            }
-        if error:
-            details["lastError"] = error
-        return {"statusCode": "warn" if error else "pass", "components": None, "details": details}
+    def _service(self, revision: Revision) -> dict[str, Any]:
+        pool = self._pools.of(revision)
+        details = {"revision": revision.number, **msgspec.to_builtins(pool)}
+        return {"statusCode": "warn" if pool.last_error else "pass", "components": None, "details": details}

@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from jupyter_mlops.errors import Conflict
+from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.stores.database import Database, count_change
 from jupyter_mlops.server.stores.tables import blob_references, revisions, versions
@@ -23,19 +24,34 @@ class ServiceStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def current(self) -> list[Revision]:
-        """The revision of every version, in order of publication."""
+    async def current(self) -> list[tuple[Revision, PoolSettings]]:
+        """The revision and pool settings of every version, in order of publication."""
         query = (
-            select(revisions.c.body).join(versions, versions.c.revision == revisions.c.id).order_by(versions.c.ordinal)
+            select(revisions.c.body, versions.c.pool)
+            .join(versions, versions.c.revision == revisions.c.id)
+            .order_by(versions.c.ordinal)
         )
 
-        def work(connection: Connection) -> list[Revision]:
-            return [msgspec.json.decode(body, type=Revision) for body in connection.scalars(query)]
+        def work(connection: Connection) -> list[tuple[Revision, PoolSettings]]:
+            return [
+                (msgspec.json.decode(body, type=Revision), msgspec.json.decode(pool or b"{}", type=PoolSettings))
+                for body, pool in connection.execute(query)
+            ]
 
         return await self._database.run(work)
 
-    async def publish(self, revision: Revision) -> None:
-        """Add a version with its first revision.
+    async def set_pool(self, name: str, version: str, settings: PoolSettings) -> None:
+        """Keep the pool settings of a version."""
+        statement = update(versions).where(*_is(name, version)).values(pool=msgspec.json.encode(settings))
+
+        def work(connection: Connection) -> None:
+            connection.execute(statement)
+            count_change(connection)
+
+        await self._database.run(work)
+
+    async def publish(self, revision: Revision, settings: PoolSettings) -> None:
+        """Add a version with its first revision and its pool settings.
 
         Raises
         ------
@@ -49,7 +65,12 @@ class ServiceStore:
                 raise Conflict(f"service {revision.name} version {revision.version} exists already")
             _add(connection, revision)
             connection.execute(
-                insert(versions).values(name=revision.name, version=revision.version, revision=revision.id)
+                insert(versions).values(
+                    name=revision.name,
+                    version=revision.version,
+                    revision=revision.id,
+                    pool=msgspec.json.encode(settings),
+                )
             )
             count_change(connection)
 

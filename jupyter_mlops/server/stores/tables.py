@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test compares it with the files."""
 
 metadata = MetaData()
@@ -66,6 +66,7 @@ versions = Table(
     Column("name", String, nullable=False),
     Column("version", String, nullable=False),
     Column("revision", String, ForeignKey("revisions.id"), nullable=False),
+    Column("pool", LargeBinary, nullable=True),  # schema.pools.PoolSettings as JSON; none for the defaults
     UniqueConstraint("name", "version"),
     sqlite_autoincrement=True,
 )
