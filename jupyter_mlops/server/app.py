@@ -20,7 +20,6 @@ from filelock import FileLock, Timeout
 from jupyter_core.application import JupyterApp
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
 from traitlets import Bool, Float, Int, List, Unicode
 
 import jupyter_mlops
@@ -28,7 +27,9 @@ from jupyter_mlops.discovery import ServerFile, data_dir
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.schema.base import API_VERSION
 from jupyter_mlops.server.floors import below_floor
+from jupyter_mlops.server.handlers.access_log import AccessLog
 from jupyter_mlops.server.handlers.base import Managers, UnknownAddress
+from jupyter_mlops.server.handlers.executions import ScoringApplication
 from jupyter_mlops.server.handlers.routes import rules
 from jupyter_mlops.server.kernels import guardian
 from jupyter_mlops.server.kernels.budget import Budget
@@ -160,6 +161,7 @@ class Server:
         self._guardian = guardian.start(self._instance, self._launcher.directory)
         self._listener = Listener(self._launcher.directory, tcp=settings.channel_tcp)
         self._events = Events()
+        self._access_log = AccessLog()
         self._catalog = Catalog()
         services, blobs = ServiceStore(self._database), BlobStore(directory)
         self._access = AccessManager(AccessStore(self._database), read_key(directory), self._instance)
@@ -202,11 +204,11 @@ class Server:
         self._executions.start()
         for outdated in below_floor():
             log.warning("%s: update it; below that it has known weaknesses (docs/security.md)", outdated)
-        application = Application(
+        application = ScoringApplication(
             rules(self._managers()),
             default_handler_class=UnknownAddress,
             default_handler_args={"managers": self._managers()},
-            log_function=_log_request,
+            log_function=self._access_log.request,
             websocket_ping_interval=30,
             websocket_ping_timeout=20,
             websocket_max_message_size=65536,
@@ -243,6 +245,7 @@ class Server:
             await self._http.close_all_connections()
         await self._listener.stop()
         await self._database.close()
+        await asyncio.to_thread(self._access_log.close)
         (self._directory / "server.json").unlink(missing_ok=True)
         self._launcher.close()
         assert self._guardian.stdin is not None
@@ -343,21 +346,3 @@ def _runner() -> asyncio.Runner:
     import uvloop
 
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
-
-
-_access_log = logging.getLogger("jupyter_mlops.access")
-
-
-def _log_request(handler: RequestHandler) -> None:
-    """Write one line a request: no query, no header and no body, so that no secret gets there."""
-    identity = getattr(handler, "identity", None)
-    request = handler.request
-    _access_log.info(
-        "%d %s %s user=%s ms=%.1f correlation=%s",
-        handler.get_status(),
-        request.method,
-        request.path[:200].encode("unicode_escape").decode(),
-        identity.name if identity else "-",
-        1000 * request.request_time(),
-        getattr(handler, "correlation", "-"),
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import secrets
@@ -49,6 +50,8 @@ SMALL_BODY = 64 * 1024
 """Bytes of body that are read even when the request is refused."""
 
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PROCESS = secrets.token_hex(5)
+_requests = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,15 @@ class BaseHandler(RequestHandler):
 
     def set_default_headers(self) -> None:
         """Let nothing of an answer be sniffed, framed, run or kept."""
-        asked = self.request.headers.get("X-Correlation-Id", "")
-        self.correlation = asked if _CORRELATION.fullmatch(asked) else secrets.token_hex(8)
-        self.set_header("X-Correlation-Id", self.correlation)
-        self.clear_header("Server")
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Content-Security-Policy", self.content_policy)
-        self.set_header("Cache-Control", "no-store")
+        asked = self.request.headers.get("X-Correlation-Id")
+        known = asked is not None and _CORRELATION.fullmatch(asked)
+        self.correlation = asked if asked is not None and known else f"{_PROCESS}-{next(_requests):x}"
+        headers = self._headers  # constants of ours need none of the checks of set_header
+        del headers["Server"]
+        headers["X-Correlation-Id"] = self.correlation
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Content-Security-Policy"] = self.content_policy
+        headers["Cache-Control"] = "no-store"
 
     def prepare(self) -> None:
         """Check the host, the caller and the announced size, before any of the body is read."""
