@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from jupyter_mlops.codec import to_python, to_wire
+from jupyter_mlops.codec import to_wire
+from jupyter_mlops.columns import arguments, takes_arrays
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.schema.services import Definition
 from jupyter_mlops.schema.types import Parameter, ValueType
@@ -28,23 +28,22 @@ class Columns:
     def __init__(self, function: Any, definition: Definition) -> None:
         self._function = function
         self._outputs = definition.outputs
-        self._columns = [Parameter(name=parameter.name, type=ValueType.VECTOR) for parameter in definition.inputs]
+        self._inputs = definition.inputs
         self._arrays = takes_arrays(function, [parameter.name for parameter in definition.inputs])
 
-    def call(self, columns: dict[str, list[Any]], count: int) -> list[list[Any]]:
-        """Run the function on `count` rows; the wire values of each output, output by output.
+    def call(self, columns: dict[str, list[Any]]) -> Any:
+        """Run the function on columns of wire values, and return what it returns."""
+        positional, named = arguments(self._inputs, columns, arrays=self._arrays)
+        return self._function(*positional, **named)
+
+    def read(self, value: Any, count: int) -> list[list[Any]]:
+        """The wire values of each output, output by output.
 
         Raises
         ------
         InvalidInput
-            When it does not return one value, or one row, for each row.
+            When the function did not return one value, or one row, for each of `count` rows.
         """
-        if self._arrays:
-            value = self._function(**{p.name: to_python(columns[p.name], p) for p in self._columns})
-        else:
-            import pandas as pd
-
-            value = self._function(pd.DataFrame({p.name: columns[p.name] for p in self._columns}))
         return [_column(part, output, count) for part, output in zip(self._parts(value), self._outputs, strict=True)]
 
     def _parts(self, value: Any) -> list[Any]:
@@ -70,14 +69,6 @@ class Columns:
         )
 
 
-def takes_arrays(function: Any, inputs: list[str]) -> bool:
-    """Whether a function takes its inputs by name, one array each, rather than one DataFrame."""
-    parameters = inspect.signature(function).parameters
-    return all(name in parameters for name in inputs) or any(
-        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
-    )
-
-
 def split(columns: list[list[Any]], names: list[str], rows: tuple[int, ...]) -> list[dict[str, Any]]:
     """Give each member its rows' outputs: lists, or plain values to who sent a single row (-1)."""
     shares = []
@@ -93,7 +84,13 @@ def split(columns: list[list[Any]], names: list[str], rows: tuple[int, ...]) -> 
 
 
 def _column(value: Any, output: Parameter, count: int) -> list[Any]:
-    wire = to_wire(value, msgspec.structs.replace(output, type=ValueType.VECTOR, format=""))
+    try:
+        wire = to_wire(value, msgspec.structs.replace(output, type=ValueType.VECTOR, format=""))
+    except InvalidInput:
+        raise InvalidInput(
+            f"{output.name}: a batchable function takes columns and returns an array, Series or list with one value "
+            f"per row; it returned {type(value).__name__} {repr(value)[:80]}"
+        ) from None
     if wire is None or len(wire) != count:
         got = "nothing" if wire is None else f"{len(wire)}"
         raise InvalidInput(

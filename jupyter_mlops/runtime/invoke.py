@@ -99,8 +99,9 @@ class Invoker:
         names = [output.name for output in self._service.definition.outputs]
         try:
             self._armed = True
-            columns = self._columns.call(msgspec.msgpack.decode(group.columns), sum(map(abs, group.rows)))
+            value = self._columns.call(msgspec.msgpack.decode(group.columns))
             self._armed = False
+            columns = self._read_columns(value, sum(map(abs, group.rows)))
             endings: list[tuple[Outcome, Any]] = [
                 (Outcome.ANSWERED, share) for share in split(columns, names, group.rows)
             ]
@@ -118,6 +119,12 @@ class Invoker:
         self._mark.set(0)
         outcomes = tuple(outcome for outcome, _ in endings)
         return GroupReply(group.id, outcomes, bodies, time.perf_counter() - begun[0])
+
+    def _read_columns(self, value: Any, count: int) -> list[list[Any]]:
+        try:
+            return self._columns.read(value, count)
+        except InvalidInput as error:
+            raise _Misfit(str(error)) from None
 
     async def run_async(self, call: Call) -> Reply:
         """Run one call of an asynchronous function to its end."""
@@ -167,7 +174,7 @@ class Invoker:
             parts = _parts(value, outputs, by_name=self._service.function is None)
             return Outcome.ANSWERED, {o.name: to_wire(part, o) for o, part in zip(outputs, parts, strict=True)}
         except InvalidInput as error:
-            return Outcome.RAISED, f"the answer does not fit the service's declared outputs: {error}"
+            return _ending(_Misfit(str(error)))
 
     def _end(self, call: Call, begun: tuple[float, dict[str, Any]], outcome: Outcome, result: Any) -> Reply:
         started, before = begun
@@ -229,12 +236,18 @@ class _Rejected(Exception):
     """The inputs do not fit; the message says how."""
 
 
+class _Misfit(Exception):
+    """The answer does not fit the declared outputs; the message says how."""
+
+
 def _ending(error: BaseException) -> tuple[Outcome, str]:
     match error:
         case KeyboardInterrupt() | asyncio.CancelledError():
             return Outcome.INTERRUPTED, "the call was interrupted: it ran past its deadline"
         case _Rejected():
             return Outcome.REJECTED, str(error)
+        case _Misfit():
+            return Outcome.RAISED, f"the answer does not fit the service's declared outputs: {error}"
         case _:
             return Outcome.RAISED, user_traceback(error)
 
