@@ -9,15 +9,22 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
+from msgspec import Raw
+
+from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.client.capture import Capture, Overlay, capture
 from jupyter_mlops.client.capture.pickler import is_importable
 from jupyter_mlops.client.declare import from_type
+from jupyter_mlops.client.pools import pool_json
 from jupyter_mlops.client.publish import Target, publish, request_for
+from jupyter_mlops.client.sample import arrange
 from jupyter_mlops.client.service import Service
-from jupyter_mlops.client.signature import Signature, describe
+from jupyter_mlops.client.signature import MISSING, Signature, describe
 from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.codec import to_wire
 from jupyter_mlops.errors import CaptureError, InvalidRequest
 from jupyter_mlops.schema.services import PublishRequest
+from jupyter_mlops.schema.types import Parameter
 
 
 class ServiceDefinition:
@@ -45,6 +52,9 @@ class ServiceDefinition:
         self._objects: dict[str, Any] = {}
         self._artifacts: list[str] | None = None
         self._timeout: float | None = None
+        self._batchable: bool | None = None
+        self._sample: Any = MISSING
+        self._pool: dict[str, Any] = {}
 
     def version(self, version: str) -> Self:
         """Set the version; without one the next whole number is taken."""
@@ -124,6 +134,43 @@ class ServiceDefinition:
         self._timeout = seconds
         return self
 
+    def batchable(self, batchable: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Let calls that wait together run as one.
+
+        The function then takes columns, one array per input or one DataFrame of all of them, and returns one value
+        or one row per row; callers still send one row. It needs a `sample`.
+        """
+        self._batchable = batchable
+        return self
+
+    def sample(self, *sample: Any) -> Self:
+        """Give inputs that the service must answer before it is visible.
+
+        Parameters
+        ----------
+        sample:
+            One row: its values in the order of the inputs, or a dict, tuple or one-row DataFrame of them. Of a
+            batchable service also several: a DataFrame, a list of dicts, or a dict of columns.
+        """
+        self._sample = sample[0] if len(sample) == 1 else sample
+        return self
+
+    def kernels(self, minimum: int, maximum: int | None = None) -> Self:
+        """Set how many kernels score the service: `minimum` always, up to `maximum` under load (0: one a core)."""
+        return self.pool(initial_pool_size=minimum, max_pool_size=maximum)
+
+    def pool(self, **settings: Any) -> Self:
+        """Set other limits of the pool: `memory_limit`, `queue_limit`, `group_size`, `group_wait`.
+
+        Parameters
+        ----------
+        settings:
+            By the names of `schema.pools.PoolSettings`; `memory_limit` in bytes or as text (`"2GB"`).
+        """
+        pool_json(settings)
+        self._pool |= {name: value for name, value in settings.items() if value is not None}
+        return self
+
     def deploy(self) -> Service:
         """Publish, and return the service.
 
@@ -154,6 +201,8 @@ class ServiceDefinition:
             "operation_id": self._alias,
             "output_file_names": self._files(),
             "timeout": self._timeout,
+            "batchable": self._batchable,
+            "pool": pool_json(self._pool),
         }
         if self._function is not None:
             return self._function_request(self._function, common)
@@ -163,7 +212,18 @@ class ServiceDefinition:
             if types is not None
         }
         captured, init = self._code_capture()
-        return request_for(code=self._code, init=init, **parameters, **common), captured
+        sample = self._code_sample(parameters.get("inputs"))
+        return request_for(code=self._code, init=init, sample=sample, **parameters, **common), captured
+
+    def _code_sample(self, inputs: tuple[Parameter, ...] | None) -> Raw | None:
+        if self._sample is MISSING:
+            return None
+        if inputs is None:
+            raise InvalidRequest("a sample of a service that is code goes with its declared inputs: .inputs(x=float)")
+        declared = {one.name: one for one in inputs}
+        values = arrange(self._sample, list(declared), frozenset(), declared)
+        wire = {name: to_wire(value, declared[name]) for name, value in values.items()}
+        return Signature(inputs, (), wire).sample_json()
 
     def _files(self) -> tuple[str, ...] | None:
         return None if self._artifacts is None else tuple(self._artifacts)
@@ -171,7 +231,10 @@ class ServiceDefinition:
     def _function_request(
         self, function: Callable[..., Any], common: Mapping[str, Any]
     ) -> tuple[PublishRequest, Capture]:
-        signature = describe_declared(function, self._inputs, self._outputs)
+        if self._batchable:
+            signature = describe_batchable(function, inputs=self._inputs, outputs=self._outputs, sample=self._sample)
+        else:
+            signature = describe_declared(function, self._inputs, self._outputs, self._sample)
         namespace, name, init = function_namespace(function, self._init, self._objects)
         captured = capture(namespace, [name], init=init, keep=self._objects)
         keys = dict(common)
@@ -182,6 +245,7 @@ class ServiceDefinition:
             init=init,
             inputs=signature.inputs,
             outputs=signature.outputs,
+            sample=signature.sample_json(),
             **keys,
         )
         return request, captured
@@ -199,12 +263,15 @@ class ServiceDefinition:
 
 
 def describe_declared(
-    function: Callable[..., Any], inputs: Mapping[str, Any] | None, outputs: Mapping[str, Any] | None
+    function: Callable[..., Any],
+    inputs: Mapping[str, Any] | None,
+    outputs: Mapping[str, Any] | None,
+    sample: Any = MISSING,
 ) -> Signature:
-    """Tell a function's inputs and outputs without a sample; nothing declared and no hint means no output."""
-    if outputs is None and "return" not in getattr(function, "__annotations__", {}):
+    """Tell a function's inputs and outputs; nothing declared, no hint and no sample means no output."""
+    if outputs is None and sample is MISSING and "return" not in getattr(function, "__annotations__", {}):
         outputs = {}
-    return describe(function, inputs=inputs, outputs=outputs)
+    return describe(function, inputs=inputs, outputs=outputs, sample=sample)
 
 
 def function_namespace(

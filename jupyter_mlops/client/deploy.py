@@ -6,12 +6,18 @@ from typing import Any, Self
 
 from jupyter_mlops.client.connect import Auth, connect
 from jupyter_mlops.client.definition import ServiceDefinition
+from jupyter_mlops.client.pools import configure, pool_path
 from jupyter_mlops.client.publish import find, services_path
 from jupyter_mlops.client.service import Service, make_service
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.errors import InvalidRequest, NotFound
+from jupyter_mlops.schema.pools import PoolSettings
 
-_OPTIONS = ("version", "description", "alias", "inputs", "outputs", "artifacts", "models", "objects")
+_OPTIONS = (
+    "version", "description", "alias", "inputs", "outputs", "artifacts", "models", "objects",
+    "timeout", "batchable", "sample", "kernels", "pool",
+)  # fmt: skip
+_BY_NAME = frozenset({"inputs", "outputs", "models", "objects", "pool"})
 _CODE = ("code_fn", "init_fn", "code_str", "init_str")
 
 
@@ -57,7 +63,8 @@ class DeployClient:
             The service's name.
         opts:
             `version, description, code_fn, init_fn, code_str, init_str, objects, models, inputs, outputs,
-            artifacts, alias`, with the meaning of the definition's methods.
+            artifacts, alias, timeout, batchable, sample, kernels, pool`, with the meaning of the definition's
+            methods; `kernels` is a pair, `pool` a dict of settings.
         """
         return self._defined(name, opts).deploy()
 
@@ -96,6 +103,26 @@ class DeployClient:
         self._transport.request("DELETE", services_path(name, version))
         return True
 
+    def create_or_update_service_pool(
+        self, name: str, version: str, initial_pool_size: int, max_pool_size: int
+    ) -> PoolSettings:
+        """Set how many kernels a version has at once, and at most, and return the settings in force."""
+        sizes = {"initial_pool_size": initial_pool_size, "max_pool_size": max_pool_size}
+        return configure(self._transport, name, version, sizes)
+
+    def get_service_pool_status(self, name: str, version: str) -> list[dict[str, str]]:
+        """Say whether a version's initial kernels run: `Success`, `Pending` or `NotFound` for each compute node.
+
+        `Service.pool()` has the numbers.
+        """
+        listed = self._transport.json("GET", pool_path(name, version))
+        return [{key[:1].lower() + key[1:]: value for key, value in node.items()} for node in listed]
+
+    def delete_service_pool(self, name: str, version: str) -> bool:
+        """Give a version's pool the default settings again."""
+        self._transport.request("DELETE", pool_path(name, version))
+        return True
+
     def close(self) -> None:
         """Close the connections to the server."""
         self._transport.close()
@@ -118,7 +145,12 @@ class DeployClient:
             value = opts.get(key)
             if value is not None:
                 setter = getattr(definition, key)
-                setter(**value) if isinstance(value, dict) else setter(value)
+                if key in _BY_NAME and isinstance(value, dict):
+                    setter(**value)
+                elif key == "kernels" and isinstance(value, tuple | list):
+                    setter(*value)
+                else:
+                    setter(value)
         if opts.get("code_fn") is not None:
             definition.code_fn(opts["code_fn"], opts.get("init_fn"))
         elif opts.get("code_str") is not None:

@@ -6,10 +6,12 @@ import base64
 import binascii
 from typing import Any
 
+import msgspec
+
 from jupyter_mlops.codec import to_python
 from jupyter_mlops.errors import InvalidRequest, NotFound
 from jupyter_mlops.schema.executions import WebServiceResult
-from jupyter_mlops.schema.types import Parameter
+from jupyter_mlops.schema.types import Parameter, ValueType
 
 
 class ServiceResponse:
@@ -25,14 +27,20 @@ class ServiceResponse:
         The server's answer.
     outputs:
         The service's declared outputs.
+    several:
+        Whether several rows were sent, to a batchable service: each output is then an array with a value for each
+        row in their order, None for what is missing (of points in time a list).
     """
 
-    def __init__(self, api: str, result: WebServiceResult, outputs: tuple[Parameter, ...]) -> None:
+    def __init__(
+        self, api: str, result: WebServiceResult, outputs: tuple[Parameter, ...], *, several: bool = False
+    ) -> None:
         self._api = api
         self._result = result
         self._declared = outputs
         parts = result.output_parameters
-        self._outputs = {one.name: to_python(parts.get(one.name), one) for one in outputs}
+        decode = _column if several else to_python
+        self._outputs = {one.name: decode(parts.get(one.name), one) for one in outputs}
 
     @property
     def api(self) -> str:
@@ -120,3 +128,9 @@ class ServiceResponse:
         shown = ", ".join(f"{name}={value!r}" for name, value in self._outputs.items())
         files = f"; artifacts: {', '.join(self.artifacts)}" if self.artifacts else ""
         return f"<ServiceResponse of {self._api}: {shown or 'no outputs'}{files}>"
+
+
+def _column(values: Any, declared: Parameter) -> Any:
+    if values is None or declared.format:
+        return None if values is None else [to_python(value, declared) for value in values]
+    return to_python(values, msgspec.structs.replace(declared, type=ValueType.VECTOR))

@@ -90,11 +90,32 @@ class Service:
         return self._unchanged
 
     def __call__(self, *args: Any, **inputs: Any) -> ServiceResponse:
-        """Call the service: inputs in their declared order, by name, or as one dict."""
-        values = self._bind(args, inputs)
+        """Call the service: inputs in their declared order, by name, or as one dict.
+
+        A batchable service also takes many rows at once: a DataFrame, or a list or array for each input. The
+        response's outputs are then arrays, with a value for each row in the same order.
+        """
+        given = self._bind(args, inputs)
+        several = self._view.batchable and any(is_column(value) for value in given.values())
+        values = self._encoded_columns(given) if several else self._encoded(given)
         answer = self._transport.request("POST", self._path(), values, timeout=self._view.timeout + GRACE_SECONDS)
         result = msgspec.json.decode(answer, type=WebServiceResult)
-        return ServiceResponse(self._alias, result, self._view.output_parameter_definitions)
+        return ServiceResponse(self._alias, result, self._view.output_parameter_definitions, several=several)
+
+    def pool(self) -> Pool:
+        """The kernels of the service, its queue, and the times of its last calls, as they are now."""
+        return look(self._transport, self._view.name, self._view.version)
+
+    def configure_pool(self, **settings: Any) -> PoolSettings:
+        """Change settings of the pool, and return all that are in force; what is not named stays.
+
+        Parameters
+        ----------
+        settings:
+            `initial_pool_size`, `max_pool_size`, `queue_limit`, `memory_limit` (bytes, or text such as `"2GB"`),
+            `group_size`, `group_wait` (seconds).
+        """
+        return configure(self._transport, self._view.name, self._view.version, settings)
 
     def capabilities(self) -> dict[str, Any]:
         """Describe the service, with the keys that `azureml.deploy` gives."""
@@ -142,7 +163,9 @@ class Service:
     def _bind(self, args: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str, Any]:
         declared = self._view.input_parameter_definitions
         names = [one.name for one in declared]
-        if len(args) == 1 and not given and isinstance(args[0], Mapping) and not self._takes_mapping():
+        if self._view.batchable and len(args) == 1 and not given and hasattr(args[0], "iloc") and _has_columns(args[0]):
+            values = {str(name): args[0][name] for name in args[0].columns}
+        elif len(args) == 1 and not given and isinstance(args[0], Mapping) and not self._takes_mapping():
             values = dict(args[0])
         else:
             if len(args) > len(names):
@@ -157,7 +180,31 @@ class Service:
         if unknown or missing:
             fault = f"there is no {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
             raise InvalidInput(f"Invalid `input`: {fault}; {self._takes()}", fields=f"$.{(unknown or missing)[0]}")
-        return {one.name: _encode(values[one.name], one) for one in declared}
+        return values
+
+    def _encoded(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {one.name: _encode(values[one.name], one) for one in self._view.input_parameter_definitions}
+
+    def _encoded_columns(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        single = [name for name, value in values.items() if not is_column(value)]
+        if single:
+            raise InvalidInput(
+                f"Invalid `input`: {single[0]!r} is one value and others are columns; give a list or array for each "
+                "input, or one value for each",
+                fields=f"$.{single[0]}",
+            )
+        lengths = {name: len(value) for name, value in values.items()}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+            raise InvalidInput(f"Invalid `input`: the columns are not of one length: {shown}", fields="$")
+        declared = self._view.input_parameter_definitions
+        columns = {one.name: _encode(values[one.name], _as_column(one)) for one in declared}
+        for one in declared:
+            if one.type in {ValueType.NUMERIC, ValueType.CHARACTER}:  # 1 is a number, and 2026-01-02 a text
+                kind = int if one.type is ValueType.NUMERIC else str
+                if not all(value is None or type(value) in {kind, float} for value in columns[one.name]):
+                    columns[one.name] = [_encode(value, one) for value in columns[one.name]]
+        return columns
 
     def _takes_mapping(self) -> bool:
         """Whether the only input is a data frame, which may itself be given as a dict."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from jupyter_mlops.client.declare import Declared, from_hint, from_type, from_value, parameter, several
 from jupyter_mlops.client.sample import arrange
 from jupyter_mlops.codec import to_python, to_wire
@@ -37,7 +39,15 @@ class Signature:
     inputs: tuple[Parameter, ...]
     outputs: tuple[Parameter, ...]
     sample: dict[str, Any] | None
-    """The sample as wire values by input name."""
+    """The sample as wire values by input name; of several rows, the first."""
+    rows: tuple[dict[str, Any], ...] = ()
+    """All rows of the sample, of a batchable function."""
+
+    def sample_json(self) -> msgspec.Raw | None:
+        """The sample as a publish sends it: one object, or a list of them."""
+        if self.sample is None:
+            return None
+        return msgspec.Raw(msgspec.json.encode(self.rows if len(self.rows) > 1 else self.sample))
 
 
 def describe(
@@ -66,7 +76,7 @@ def describe(
         When a type cannot be told, or what was declared does not go with the function.
     """
     names, optional = input_names(function, inputs)
-    hints = _hints(function)
+    hints = hints_of(function)
     declared = {name: from_type(name, written) for name, written in (inputs or {}).items()}
     for name in names:
         found = from_hint(hints[name]) if name not in declared and name in hints else None
@@ -123,7 +133,8 @@ def input_names(function: Callable[..., Any], inputs: Mapping[str, Any] | None) 
     return names + unknown, frozenset(optional)
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """A function's type hints, evaluated where they can be."""
     target: Any = function
     while isinstance(target, functools.partial):
         target = target.func
@@ -161,7 +172,7 @@ def _outputs(
         hint = hints["return"]
         if hint is None or hint is type(None):
             return ()
-        found = _named_outputs(hint)
+        found = named_outputs(hint)
         if found is not None:
             return found
         one = None if _is_parts(hint) else from_hint(hint)
@@ -227,7 +238,7 @@ def _is_parts(hint: Any) -> bool:
     return typing.get_origin(hint) is tuple and Ellipsis not in arguments and len(set(arguments)) > 1
 
 
-def _named_outputs(hint: Any) -> tuple[Parameter, ...] | None:
+def named_outputs(hint: Any) -> tuple[Parameter, ...] | None:
     """Outputs of a TypedDict or NamedTuple, whose parts have names and types."""
     named = typing.is_typeddict(hint) or (
         isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")

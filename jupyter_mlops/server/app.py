@@ -18,7 +18,6 @@ import msgspec
 import psutil
 from filelock import FileLock, Timeout
 from jupyter_core.application import JupyterApp
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from traitlets import Bool, Float, Int, List, Unicode
 
@@ -29,6 +28,7 @@ from jupyter_mlops.schema.base import API_VERSION
 from jupyter_mlops.server.floors import below_floor
 from jupyter_mlops.server.handlers.access_log import AccessLog
 from jupyter_mlops.server.handlers.base import Managers, UnknownAddress
+from jupyter_mlops.server.handlers.connections import ScoringServer
 from jupyter_mlops.server.handlers.executions import ScoringApplication
 from jupyter_mlops.server.handlers.routes import rules
 from jupyter_mlops.server.kernels import guardian
@@ -179,7 +179,7 @@ class Server:
             services, self._catalog, self._uploads, self._executions, self._events, self._pools
         )
         self._status = StatusManager(self._instance, self._catalog, self._pools)
-        self._http: HTTPServer | None = None
+        self._http: ScoringServer | None = None
 
     async def start(self) -> None:
         """Open the stores, listen, announce, and say on standard output that requests are accepted."""
@@ -213,11 +213,9 @@ class Server:
             websocket_ping_timeout=20,
             websocket_max_message_size=65536,
         )
-        self._http = HTTPServer(
+        self._http = ScoringServer(
             application,
             max_header_size=32 * 1024,
-            idle_connection_timeout=3600,
-            body_timeout=3600,
             max_body_size=2**40,  # each handler sets its own limit, and refuses before it reads
         )
         self._http.add_sockets(sockets)

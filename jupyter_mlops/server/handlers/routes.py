@@ -26,6 +26,9 @@ PUBLIC = {
 """What needs no credential, and nothing else."""
 
 ROUTES: list[tuple[str, Any]] = [
+    (rf"/api/{_PART}/{_PART}", Execution),  # first, because routes are tried in order
+    (rf"/api/{_PART}", Execution),
+    (rf"/api/{_PART}/{_PART}/swagger\.json", Swagger),
     (r"/health", Health),
     (r"/login", Login),
     (r"/login/refreshToken", RefreshToken),
@@ -42,9 +45,6 @@ ROUTES: list[tuple[str, Any]] = [
     (r"/uploads", Uploads),
     (rf"/uploads/{_PART}", Upload),
     (rf"/uploads/{_PART}/{_PART}", UploadedBlob),
-    (rf"/api/{_PART}", Execution),
-    (rf"/api/{_PART}/{_PART}/swagger\.json", Swagger),
-    (rf"/api/{_PART}/{_PART}", Execution),
 ]
 
 

@@ -118,20 +118,20 @@ class ExecutionManager:
         started = self.last_call = time.monotonic()
         revision = self._catalog.find(name, version)
         scored = self._of(revision)
+        timeout = revision.definition.timeout
         outcome = -1
         try:
-            reply = await self._run(scored, revision.definition.timeout, body)
+            if len(body) > DECODE_LIMIT:
+                reply = await scored.pool.call(body, timeout, checked=False)
+            elif scored.rows is not None:
+                reply = await scored.pool.call(b"", timeout, checked=True, rows=scored.rows.read(body))
+            else:
+                sent = self._encoder.encode(scored.reader.read(body))
+                reply = await scored.pool.call(sent, timeout, checked=True)
             outcome = reply.outcome
         finally:
             scored.metrics.count(time.monotonic() - started, outcome)
         return reply
-
-    async def _run(self, scored: _Scored, timeout: float, body: bytes) -> Reply:
-        if len(body) > DECODE_LIMIT:
-            return await scored.pool.call(body, timeout, checked=False)
-        if scored.rows is not None:
-            return await scored.pool.call(b"", timeout, checked=True, rows=scored.rows.read(body))
-        return await scored.pool.call(self._encoder.encode(scored.reader.read(body)), timeout, checked=True)
 
     async def prove(self, revision: Revision, settings: PoolSettings, sample: bytes | None) -> Pool:
         """Load a revision in a fresh kernel and let it answer its sample; the pool that holds the kernel.
