@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml hatch_build.py labextension/package.json labextension/package-lock.json \
 	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/src/*/*.tsx labextension/style/*)
 
-.PHONY: demo lab test lint format clean help
+.PHONY: demo lab test bench lint format clean help
 
 help:
 	@echo "make demo    publish a notebook's function, call it, and show what happened"
 	@echo "make lab     open JupyterLab on the quickstart, with the extension"
 	@echo "make test    set everything up and run the tests"
+	@echo "make bench   measure the server beside bare Tornado and FastAPI; needs wrk; takes about five minutes"
 	@echo "make lint    ruff, mypy, import-linter"
 
 demo: $(VENV)/.demo
@@ -21,6 +22,9 @@ lab: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not ui and not slow"
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -45,6 +49,11 @@ $(VENV)/.python:
 $(VENV)/.demo: $(VENV)/.python $(SOURCES)
 	@echo "Installing the package, its JupyterLab extension and scikit-learn into $(VENV); the first time takes a minute or two."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.python $(SOURCES)
+	@echo "Installing the package and what it is measured against into $(VENV); the first time takes a minute or two."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.python $(SOURCES)
