@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jupyter_mlops.client.declare import Declared, from_dtype, from_type, from_value, parameter, several
-from jupyter_mlops.client.sample import arrange
+from jupyter_mlops.client.sample import arrange, is_column
 from jupyter_mlops.client.signature import (
     DEFAULT_OUTPUT,
     MISSING,
@@ -90,16 +90,16 @@ def rows_of(sample: Any, names: list[str], optional: frozenset[str] = frozenset(
     """
     if hasattr(sample, "columns") and hasattr(sample, "iloc"):
         return _rows_of_columns({name: sample[name].tolist() for name in sample.columns}, names, optional)
-    if isinstance(sample, Mapping) and any(_is_column(value) for value in sample.values()):
+    if isinstance(sample, Mapping) and any(is_column(value) for value in sample.values()):
         return _rows_of_columns(dict(sample), names, optional)
     if isinstance(sample, list) and sample and all(isinstance(row, Mapping | tuple | list) for row in sample):
         return [arrange(row, names, optional, {}) for row in sample]
     shape = getattr(sample, "shape", ())
     if len(shape) == 2:  # noqa: PLR2004
         return [arrange(tuple(row), names, optional, {}) for row in sample.tolist()]
-    if len(names) == 1 and _is_column(sample) and not isinstance(sample, tuple):
+    if len(names) == 1 and is_column(sample) and not isinstance(sample, tuple):
         return _rows_of_columns({names[0]: sample}, names, optional)
-    if isinstance(sample, tuple) and sample and all(_is_column(value) for value in sample):
+    if isinstance(sample, tuple) and sample and all(is_column(value) for value in sample):
         return _rows_of_columns(dict(zip(names, sample, strict=False)), names, optional)
     return [arrange(sample, names, optional, {})]
 
@@ -116,10 +116,6 @@ def _rows_of_columns(columns: dict[str, Any], names: list[str], optional: frozen
     count = next(iter(lengths.values()), 0)
     rows = [{name: value[index] for name, value in plain.items()} for index in range(count)]
     return [arrange(row, names, optional, {}) for row in rows]
-
-
-def _is_column(value: Any) -> bool:
-    return isinstance(value, list | tuple) or len(getattr(value, "shape", ())) == 1
 
 
 def _inputs(
@@ -209,7 +205,7 @@ def _outputs(value: Any, count: int) -> tuple[Parameter, ...]:
     parts = several(value)
     if parts is None and hasattr(value, "columns") and hasattr(value, "iloc"):
         parts = {str(name): value[name] for name in value.columns}
-    elif parts is None and isinstance(value, tuple) and value and all(_is_column(part) for part in value):
+    elif parts is None and isinstance(value, tuple) and value and all(is_column(part) for part in value):
         parts = {f"{DEFAULT_OUTPUT}_{index}": part for index, part in enumerate(value, 1)}
     elif parts is None and len(getattr(value, "shape", ())) == 2 and value.shape[1] > 1:  # noqa: PLR2004
         parts = {f"{DEFAULT_OUTPUT}_{index}": value[:, index - 1] for index in range(1, value.shape[1] + 1)}
@@ -219,8 +215,8 @@ def _outputs(value: Any, count: int) -> tuple[Parameter, ...]:
 def _output(name: str, column: Any, count: int) -> Parameter:
     if getattr(column, "shape", None) == (count, 1):
         column = column.reshape(-1)
-    if not _is_column(column) or len(column) != count:
-        got = f"{len(column)} values" if _is_column(column) else f"{type(column).__name__} {repr(column)[:60]}"
+    if not is_column(column) or len(column) != count:
+        got = f"{len(column)} values" if is_column(column) else f"{type(column).__name__} {repr(column)[:60]}"
         raise InvalidRequest(
             f"a batchable function returns one value for each row: for the {count} row(s) of the sample it returned "
             f"{got} as {name!r}"

@@ -24,11 +24,11 @@ class Pool(PoolView, frozen=True):
         settings = self.settings
         busy = sum(kernel.state == "busy" for kernel in self.kernels)
         most = str(settings.max_pool_size) if settings.max_pool_size else "one a core"
+        sizes = f"at least {settings.initial_pool_size}, at most {most}"
+        now = f"{self.running} calls running, {self.waiting} waiting"
         lines = [
-            f"{len(self.kernels)} kernel(s), {busy} busy, {self.starting} starting; "
-            f"at least {settings.initial_pool_size}, at most {most}",
-            f"{self.calls} calls, {self.errors} errors, {self.restarts} kernels lost; "
-            f"{self.running} calls running, {self.waiting} waiting",
+            f"{len(self.kernels)} kernel(s), {busy} busy, {self.starting} starting; {sizes}",
+            f"{self.calls} calls, {self.errors} errors, {self.restarts} kernels lost; {now}",
         ]
         if self.p50 is not None:
             lines.append(f"p50 {duration(self.p50)}, p95 {duration(self.p95)}, p99 {duration(self.p99)}")

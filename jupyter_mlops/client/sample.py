@@ -53,6 +53,11 @@ def arrange(
     return _positional(list(sample) if isinstance(sample, list | tuple) else [sample], names, optional)
 
 
+def is_column(value: Any) -> bool:
+    """Whether a value is a list, tuple, array or Series: the values of several rows."""
+    return isinstance(value, list | tuple) or len(getattr(value, "shape", ())) == 1
+
+
 def _by_name(sample: dict[Any, Any], names: list[str], optional: frozenset[str]) -> dict[str, Any]:
     missing = [name for name in names if name not in sample and name not in optional]
     unknown = [str(name) for name in sample if name not in names]

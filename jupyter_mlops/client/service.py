@@ -10,11 +10,14 @@ from typing import Any
 
 import msgspec
 
+from jupyter_mlops.client.pools import Pool, configure, look
 from jupyter_mlops.client.response import ServiceResponse
+from jupyter_mlops.client.sample import is_column
 from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.codec import to_wire
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import ServiceView
 from jupyter_mlops.schema.types import Parameter, ValueType
 
@@ -30,6 +33,13 @@ _PYTHON_TYPES = {
     ValueType.VECTOR: "array",
     ValueType.MATRIX: "matrix",
     ValueType.DATA_FRAME: "DataFrame",
+}
+
+_PLAIN: dict[ValueType, type] = {
+    ValueType.INTEGER: int,
+    ValueType.NUMERIC: float,
+    ValueType.CHARACTER: str,
+    ValueType.LOGICAL: bool,
 }
 
 
@@ -163,7 +173,7 @@ class Service:
     def _bind(self, args: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str, Any]:
         declared = self._view.input_parameter_definitions
         names = [one.name for one in declared]
-        if self._view.batchable and len(args) == 1 and not given and hasattr(args[0], "iloc") and _has_columns(args[0]):
+        if self._view.batchable and len(args) == 1 and not given and hasattr(args[0], "columns"):
             values = {str(name): args[0][name] for name in args[0].columns}
         elif len(args) == 1 and not given and isinstance(args[0], Mapping) and not self._takes_mapping():
             values = dict(args[0])
@@ -198,13 +208,7 @@ class Service:
             shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
             raise InvalidInput(f"Invalid `input`: the columns are not of one length: {shown}", fields="$")
         declared = self._view.input_parameter_definitions
-        columns = {one.name: _encode(values[one.name], _as_column(one)) for one in declared}
-        for one in declared:
-            if one.type in {ValueType.NUMERIC, ValueType.CHARACTER}:  # 1 is a number, and 2026-01-02 a text
-                kind = int if one.type is ValueType.NUMERIC else str
-                if not all(value is None or type(value) in {kind, float} for value in columns[one.name]):
-                    columns[one.name] = [_encode(value, one) for value in columns[one.name]]
-        return columns
+        return {one.name: _encode_column(values[one.name], one) for one in declared}
 
     def _takes_mapping(self) -> bool:
         """Whether the only input is a data frame, which may itself be given as a dict."""
@@ -242,6 +246,10 @@ class Service:
         lines += [f":return {one.name}: {_python_type(one)}" for one in view.output_parameter_definitions]
         lines += [f":artifact {name}" for name in view.output_file_names]
         lines += ["", "Takes values in this order, by name, or as one dict; returns a ServiceResponse."]
+        if view.batchable:
+            lines += [
+                "Takes many rows too: a DataFrame, or a list or array for each input; the outputs are arrays then."
+            ]
         return "\n".join(lines)
 
 
@@ -269,6 +277,12 @@ def make_service(view: ServiceView, transport: Transport, *, unchanged: bool = F
     document = f"{view.description or view.name}\n\n{Service.__doc__}"
     kind: type[Service] = type(service_class_name(view.name), (Service,), {"__doc__": document, "__module__": __name__})
     return kind(view, transport, unchanged=unchanged)
+
+
+def _encode_column(values: Any, declared: Parameter) -> list[Any]:
+    found: list[Any] = _encode(values, msgspec.structs.replace(declared, type=ValueType.VECTOR, format=""))
+    plain = {_PLAIN[declared.type], type(None)}
+    return found if {type(value) for value in found} <= plain else [_encode(value, declared) for value in found]
 
 
 def _encode(value: Any, declared: Parameter) -> Any:

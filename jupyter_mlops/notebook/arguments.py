@@ -45,6 +45,13 @@ def publish_parser(*, cell: bool) -> Parser:
     parser.add_argument("--drop", metavar="x,y", help="names that must not go along")
     parser.add_argument("--keep", metavar="x", help="further names to take along")
     parser.add_argument("--timeout", metavar="S", type=float, help="deadline of one call in seconds")
+    parser.add_argument(
+        "--batchable", action="store_true", help="the function takes columns; calls that wait together run as one"
+    )
+    parser.add_argument(
+        "--kernels", metavar="MIN:MAX", help="kernels that run always, and at most under load; 1:4, or 2 for 2:2"
+    )
+    parser.add_argument("--memory", metavar="2GB", help="memory of one kernel, beyond which it is ended")
     parser.add_argument("--update", action="store_true", help="change the version if it exists")
     parser.add_argument("--as", metavar="VAR", dest="variable", help="also put the service into this variable")
     return parser
@@ -167,6 +174,26 @@ def types_of(text: str | None, option: str) -> dict[str, str] | None:
             raise UsageError(f"{option} wants name=type pairs such as {option} a=float,b=int; {part.strip()!r} is none")
         types[_unquoted(name.strip())] = written.strip()
     return types
+
+
+def kernels_of(text: str | None) -> tuple[int | None, int | None]:
+    """Read the sizes of a pool, such as `1:4`; `2` is `2:2`, and `1:` leaves the most to the server.
+
+    Parameters
+    ----------
+    text:
+        What followed `--kernels`; None when it was not given.
+    """
+    if text is None:
+        return None, None
+    least, sign, most = text.partition(":")
+    if not (least or most) or not all(part.isascii() and part.isdecimal() for part in (least, most) if part):
+        raise UsageError(
+            f"--kernels wants MIN:MAX, such as --kernels 1:4 (one always, four under load); {text!r} is not that"
+        )
+    if not sign:
+        return int(least), int(least)
+    return int(least or 0), int(most or 0)
 
 
 def _top_level_parts(text: str) -> list[str]:

@@ -12,7 +12,9 @@ from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
+from jupyter_mlops.client.pools import duration
 from jupyter_mlops.client.service import Service
+from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.schema.services import ServiceView
 from jupyter_mlops.schema.snapshots import Captured
 from jupyter_mlops.schema.types import Parameter, ValueType
@@ -123,7 +125,25 @@ class Card:
         ]
         if view.output_file_names:
             facts.append(("artifacts", ", ".join(view.output_file_names)))
+        if view.batchable:
+            facts.append(("batchable", "calls that wait together run as one"))
+        facts += self._pool_facts()
         facts += [("URL", self._service.url), ("docs", docs_url(self._service))]
+        return facts
+
+    def _pool_facts(self) -> list[tuple[str, str]]:
+        try:
+            pool = self._service.pool()
+        except MLOpsError:  # the card is also shown when its service or server has gone
+            return []
+        busy = sum(kernel.state == "busy" for kernel in pool.kernels)
+        most = str(pool.settings.max_pool_size) if pool.settings.max_pool_size else "one a core"
+        shown = f"{len(pool.kernels)} ({busy} busy); at least {pool.settings.initial_pool_size}, at most {most}"
+        facts = [("kernels", shown)]
+        if pool.calls:
+            facts.append(("calls", f"{pool.calls}, {pool.errors} errors, p50 {duration(pool.p50)}"))
+        if pool.last_error:
+            facts.append(("last error", pool.last_error))
         return facts
 
     def _linked(self, label: str, value: str) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
+from jupyter_mlops.client.batchable import describe_batchable, rows_of
 from jupyter_mlops.client.declare import from_dtype, from_value, parameter
 from jupyter_mlops.client.definition import remember_source
 from jupyter_mlops.client.sample import arrange
-from jupyter_mlops.client.signature import DEFAULT_OUTPUT, Signature
+from jupyter_mlops.client.signature import DEFAULT_OUTPUT, MISSING, Signature
 from jupyter_mlops.codec import to_python, to_wire
 from jupyter_mlops.errors import CaptureError
 from jupyter_mlops.schema.types import Parameter, ValueType
@@ -37,6 +38,19 @@ def {function}(**inputs):
 
     row = np.array([[inputs[name] for name in {names!r}]])
     return np.asarray({model}.predict(row))[0]
+'''
+
+
+_ROWS_WITH_NAMES = '''\
+def {function}(frame):
+    """Predict for rows."""
+    return {model}.predict(frame[{names!r}])
+'''
+
+_ROWS_WITHOUT_NAMES = '''\
+def {function}(frame):
+    """Predict for rows."""
+    return {model}.predict(frame[{names!r}].to_numpy())
 '''
 
 
@@ -92,6 +106,7 @@ def wrap(
     outputs: tuple[Parameter, ...] | None,
     sample: Any,
     sampled: bool,
+    batchable: bool = False,
 ) -> Estimator:
     """Make the function for an estimator.
 
@@ -109,21 +124,50 @@ def wrap(
         One row, in any form.
     sampled:
         Whether there is a sample.
+    batchable:
+        Whether the function takes rows.
     """
     names, named = _names(model, inputs, sample if sampled else None)
     variable = _variable(name)
-    template = _WITH_NAMES if named else _WITHOUT_NAMES
+    template = _TEMPLATES[batchable, named]
     source = template.format(function=FUNCTION, names=names, model=variable)
     filename = f"<{FUNCTION} of {variable}>"
     remember_source(filename, source)
     namespace: dict[str, Any] = {"__name__": "__main__", variable: model}
     exec(compile(source, filename, "exec"), namespace)  # noqa: S102  # the template above, with the estimator's names
+    if batchable:
+        return Estimator(namespace, FUNCTION, source, _of_rows(namespace[FUNCTION], names, inputs, outputs, sample))
     values = arrange(sample, names, frozenset(), {}) if sampled else None
     declared = tuple(_input(one, inputs, values) for one in names)
     wire = None if values is None else {one.name: to_wire(values[one.name], one) for one in declared}
     if outputs is None:
         outputs = _outputs(model, namespace[FUNCTION], declared, wire)
     return Estimator(namespace, FUNCTION, source, Signature(declared, outputs, wire))
+
+
+_TEMPLATES = {
+    (False, True): _WITH_NAMES,
+    (False, False): _WITHOUT_NAMES,
+    (True, True): _ROWS_WITH_NAMES,
+    (True, False): _ROWS_WITHOUT_NAMES,
+}
+"""By whether it is batchable, and whether the estimator knows its features' names."""
+
+
+def _of_rows(
+    function: Callable[..., Any],
+    names: list[str],
+    inputs: Mapping[str, Parameter] | None,
+    outputs: tuple[Parameter, ...] | None,
+    sample: Any,
+) -> Signature:
+    if sample is MISSING:
+        return describe_batchable(function)  # which says that there must be one
+    rows = rows_of(sample, names)
+    values = rows[0] if rows else None
+    declared = {name: _input(name, inputs, values) for name in names}
+    given = None if outputs is None else {one.name: one for one in outputs}
+    return describe_batchable(function, inputs=declared, outputs=given, sample=rows)
 
 
 def _names(model: Any, inputs: Mapping[str, Parameter] | None, sample: Any) -> tuple[list[str], bool]:

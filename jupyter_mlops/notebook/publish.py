@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from IPython.core.error import UsageError
 
+from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.client.capture import capture
 from jupyter_mlops.client.declare import from_type
 from jupyter_mlops.client.definition import must_be_synchronous, source_of
+from jupyter_mlops.client.pools import pool_json
 from jupyter_mlops.client.publish import Target, publish, request_for
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.client.signature import MISSING, Signature, describe
 from jupyter_mlops.client.transport import Transport
-from jupyter_mlops.notebook.arguments import names_of, types_of
+from jupyter_mlops.notebook.arguments import kernels_of, names_of, types_of
 from jupyter_mlops.notebook.estimator import Estimator, is_estimator, load_file, wrap
 
 _MODEL_FILES = (".pkl", ".pickle", ".joblib", ".sav", ".gz", ".xz")
@@ -54,7 +55,7 @@ def publish_named(
     Returns
     -------
     tuple of Service and dict or None
-        The service, and the sample's wire values.
+        The service, and the wire values of the sample, or of its first row.
     """
     sample = MISSING if options.sample is None else evaluate(shell, options.sample, "--sample")
     subject = _subject(shell, what, options, sample)
@@ -63,7 +64,8 @@ def publish_named(
     captured = capture(
         subject.namespace, [subject.name], init=options.init, keep=names_of(options.keep), drop=names_of(options.drop)
     )
-    wire = subject.signature.sample
+    least, most = kernels_of(options.kernels)
+    pool = pool_json({"initial_pool_size": least, "max_pool_size": most, "memory_limit": options.memory})
     request = request_for(
         code=subject.source,
         function=subject.name,
@@ -74,12 +76,12 @@ def publish_named(
         operation_id=options.alias or subject.alias,
         description=options.description,
         timeout=options.timeout,
-        sample=None
-        if wire is None
-        else {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in wire.items()},
+        sample=subject.signature.sample_json(),
+        batchable=options.batchable or None,
+        pool=pool,
     )
     service = publish(connect(), Target(options.name, options.version, options.update), request, captured)
-    return service, wire
+    return service, subject.signature.sample
 
 
 def evaluate(shell: Any, expression: str, option: str) -> Any:
@@ -126,7 +128,7 @@ def _subject(shell: Any, what: str, options: argparse.Namespace, sample: Any) ->
         )
     if namespace.get(name) is not value:
         raise UsageError(f"give {what} a name of its own first, such as `score = {what}`, and publish that")
-    signature = describe(
+    signature = (describe_batchable if options.batchable else describe)(
         value,
         inputs=types_of(options.inputs, "--inputs"),
         outputs=types_of(options.outputs, "--outputs"),
@@ -160,5 +162,6 @@ def _estimator_subject(model: Any, name: str, options: argparse.Namespace, sampl
         outputs=None if outputs is None else tuple(from_type(key, written) for key, written in outputs.items()),
         sample=sample,
         sampled=sample is not MISSING,
+        batchable=options.batchable,
     )
     return _Subject(made.namespace, made.function, made.source, made.signature, made.function)
