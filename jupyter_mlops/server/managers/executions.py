@@ -20,6 +20,7 @@ from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.launcher import Launcher
 from jupyter_mlops.server.kernels.pool import Pool
+from jupyter_mlops.server.kernels.record import CallRecord
 from jupyter_mlops.server.kernels.templates import Templates
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
@@ -147,6 +148,7 @@ class ExecutionManager:
             pool.adopt(await self._start(revision))
             if sample is not None:
                 await prove(pool, revision, sample)
+                pool.record = CallRecord()  # that was us, not a caller
         except BaseException:
             await self._end(revision.id, pool)
             raise
@@ -223,7 +225,7 @@ class ExecutionManager:
             artifact_limit=ARTIFACT_LIMIT,
         )
         template = None
-        if self._templates is not None:
+        if self._templates is not None and not load.files:  # a template has no directory with its own modules
             template = await self._templates.of(revision.id, revision.interpreter, load.stream, load.buffers)
         return await Kernel.start(self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS, template)
 
