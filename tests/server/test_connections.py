@@ -29,6 +29,7 @@ async def talk(server, port, *pieces, pause=0.0):
     started = asyncio.get_running_loop().time()
     answer = await reader.read(100)
     writer.close()
+    await writer.wait_closed()
     return answer, asyncio.get_running_loop().time() - started
 
 
