@@ -147,7 +147,13 @@ def _column_names(sample: Any) -> list[str] | None:
 
 def _input(name: str, inputs: Mapping[str, Any], hints: Mapping[str, Any], values: list[Any]) -> Parameter:
     if name in inputs:
-        return from_type(name, inputs[name])
+        given = from_type(name, inputs[name])
+        if given.type not in _SINGLE:
+            raise InvalidRequest(
+                f"{name}: declare what one row's value is (int, float, str, bool, datetime), not {given.type}; the "
+                "function gets a column of them"
+            )
+        return given
     hinted = _declared(name, hints[name]) if name in hints else None
     found = hinted or _of_values(values)
     if found is None:

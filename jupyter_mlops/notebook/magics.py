@@ -34,6 +34,7 @@ _CELL_EXAMPLE = """    %%publish adder 1.0 --sample 1,2
     def manual(cars):                 # a DataFrame with a row for each call that waits
         return model.predict(cars)    # and one value for each row"""
 _LINE_EXAMPLE = """    %publish add adder 1.0 --sample 1,2
+
     %publish model cars 1.0 --batchable --sample X.head(3) --kernels 1:4"""
 
 
@@ -191,6 +192,6 @@ for _function, _parser, _example in (
     (MLOpsMagics.mlops, mlops_parser(), "    %mlops status"),
     (MLOpsMagics.publish_cell, publish_parser(cell=True), _CELL_EXAMPLE),
     (MLOpsMagics.publish_line, publish_parser(cell=False), _LINE_EXAMPLE),
-    (MLOpsMagics.services, services_parser(), "    %services\n    %services cars 1.0"),
+    (MLOpsMagics.services, services_parser(), "    %services\n\n    %services cars 1.0"),
 ):
     _function.__doc__ = help_of(_parser, _example, _function.__doc__ or "")
