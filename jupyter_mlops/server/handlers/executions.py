@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
@@ -18,10 +19,25 @@ class Execution(BaseHandler):
     """`/api/{name}` and `/api/{name}/{version}`."""
 
     limit = CALL_LIMIT
+    _calling: asyncio.Task[Any] | None = None
+    _gone = False
+
+    def on_connection_close(self) -> None:
+        """Give the place of a caller who has gone to others."""
+        if self._calling is not None:
+            self._gone = True
+            self._calling.cancel()
 
     async def post(self, name: str, version: str | None = None) -> None:
         """Run one call; a function that raised is a 200 with `success: false`, or a 422 for those who prefer."""
-        reply = await self.managers.executions.call(self.identity, name, version, self.body())
+        self._calling = asyncio.current_task()
+        try:
+            reply = await self.managers.executions.call(self.identity, name, version, self.body())
+        except asyncio.CancelledError:
+            if self._gone:  # nobody reads what could be answered
+                return
+            raise
+        self._calling = None
         if reply.outcome == Outcome.RAISED:
             self.set_header("X-Mlops-Error", "raised")
             if "status=strict" in self.request.headers.get("Prefer", ""):

@@ -69,6 +69,8 @@ class Supply:
 
     def answered(self) -> None:
         """Note that a kernel answered: they last."""
+        if self._deaths >= DEATHS_IN_A_ROW:
+            self.last_error = ""
         self._deaths = 0
 
     def died(self) -> MLOpsError | None:
