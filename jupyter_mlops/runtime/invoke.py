@@ -46,6 +46,7 @@ class Invoker:
         self._encoder = msgspec.json.Encoder()
         self._inputs = {parameter.name: parameter for parameter in service.definition.inputs}
         self._armed = False
+        self._running = 0
         self._task: asyncio.Task[Any] | None = None
         self.asynchronous = service.asynchronous
         if service.definition.batchable:
@@ -60,6 +61,8 @@ class Invoker:
         KeyboardInterrupt
             Into the user's synchronous code, when it is running.
         """
+        if self._mark.unwanted() != self._running:
+            return
         if self._task is not None:
             self._task.get_loop().call_soon_threadsafe(self._task.cancel)
         elif self._armed:
@@ -72,7 +75,7 @@ class Invoker:
             return self._run_rows(call)
         begun = self._begin(call)
         try:
-            self._armed = True
+            self._arm()
             value = self._call(self._read(call))
             self._armed = False
             ending = self._answer(value)
@@ -98,7 +101,7 @@ class Invoker:
         begun = self._begin(group)
         names = [output.name for output in self._service.definition.outputs]
         try:
-            self._armed = True
+            self._arm()
             value = self._columns.call(msgspec.msgpack.decode(group.columns))
             self._armed = False
             columns = self._read_columns(value, sum(map(abs, group.rows)))
@@ -132,6 +135,8 @@ class Invoker:
         assert self._service.function is not None
         try:
             self._task = asyncio.ensure_future(self._service.function(**self._read(call)))
+            if self._mark.unwanted() == self._running:
+                self._task.cancel()
             value = await self._task
             self._task = None
             ending = self._answer(value)
@@ -140,8 +145,15 @@ class Invoker:
             ending = _ending(error)
         return self._end(call, begun, *ending)
 
+    def _arm(self) -> None:
+        """Let interrupts stop what follows; one that came since the call was marked stops it now."""
+        self._armed = True
+        if self._mark.unwanted() == self._running:
+            self.interrupt()
+
     def _begin(self, call: Call | Group) -> tuple[float, dict[str, Any]]:
         started = time.perf_counter()
+        self._running = call.id
         self._mark.set(call.id)
         self._console.begin()
         return started, dict(self._service.namespace)

@@ -17,7 +17,7 @@ class Mark:
     Parameters
     ----------
     path:
-        A file of at least eight bytes that the server made.
+        A file of `MARK_BYTES` that the server made.
     """
 
     def __init__(self, path: str) -> None:
@@ -27,3 +27,8 @@ class Mark:
     def set(self, call: int) -> None:
         """Mark the call as running; 0 for none."""
         _ID.pack_into(self._page, 0, call)
+
+    def unwanted(self) -> int:
+        """Id of the call that the server wants to be interrupted; an interrupt is for no other."""
+        (call,) = _ID.unpack_from(self._page, _ID.size)
+        return int(call)

@@ -18,8 +18,9 @@ from jupyter_mlops.schema.snapshots import Source
 
 LENGTH_BYTES = 4
 MAX_FRAME = 2**32 - 1
-MARK_BYTES = 8
-"""Size of the shared page's mark: the running call's id, little-endian, 0 for none."""
+MARK_BYTES = 16
+"""Size of the shared page: the running call's id, 0 for none, which the kernel writes, and the id of the call to
+be interrupted, which the server writes before it sends the signal; both little-endian."""
 
 
 class Outcome(IntEnum):

@@ -6,11 +6,14 @@ import itertools
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
+from tornado.httputil import HTTPHeaders, format_timestamp, split_host_and_port
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from jupyter_mlops import errors
@@ -89,13 +92,22 @@ class BaseHandler(RequestHandler):
         self._received: list[bytes] = []
         self._size = 0
 
+    def clear(self) -> None:
+        """Begin an answer: let nothing of it be sniffed, framed, run or kept."""
+        # As tornado's own, without what would be made anew each time or taken out again.
+        self._write_buffer: list[bytes] = []
+        self._status_code = 200
+        self._reason = "OK"
+        self._headers = HTTPHeaders()
+        self.set_default_headers()
+
     def set_default_headers(self) -> None:
-        """Let nothing of an answer be sniffed, framed, run or kept."""
+        """Set what every answer says of itself."""
         asked = self.request.headers.get("X-Correlation-Id")
         known = asked is not None and _CORRELATION.fullmatch(asked)
         self.correlation = asked if asked is not None and known else f"{_PROCESS}-{next(_requests):x}"
         headers = self._headers  # constants of ours need none of the checks of set_header
-        del headers["Server"]
+        headers["Date"] = _date(int(time.time()))
         headers["X-Correlation-Id"] = self.correlation
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Content-Security-Policy"] = self.content_policy
@@ -215,7 +227,7 @@ class BaseHandler(RequestHandler):
     def _check_host(self) -> None:
         """Refuse a name that was never ours: a web page may have pointed its own name here (DNS rebinding)."""
         hosts = self.managers.hosts
-        name = self.request.host_name.lower().strip("[]")
+        name = _host_name(self.request.host)
         if hosts is not None and name not in hosts:
             known = ", ".join(sorted(hosts))
             raise errors.Forbidden(
@@ -228,6 +240,18 @@ class BaseHandler(RequestHandler):
     def _allowed(self) -> list[str]:
         plain = RequestHandler._unimplemented_method  # noqa: SLF001  # tornado has no other way to tell
         return [verb for verb in self.SUPPORTED_METHODS if getattr(type(self), verb.lower()) is not plain]
+
+
+@lru_cache(maxsize=256)
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    return split_host_and_port(host.lower())[0].strip("[]")
+
+
+@lru_cache(maxsize=2)
+def _date(second: int) -> str:
+    """A Date header."""
+    return format_timestamp(second)
 
 
 class UnknownAddress(BaseHandler):

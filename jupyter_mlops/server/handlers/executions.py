@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
 from jupyter_mlops.schema.channel import Outcome
 from jupyter_mlops.schema.swagger import service_swagger
 from jupyter_mlops.server.handlers.base import SMALL_BODY, BaseHandler
+from jupyter_mlops.server.kernels.waiting import Caller
 
 CALL_LIMIT = 64 * 2**20
 
@@ -19,25 +19,12 @@ class Execution(BaseHandler):
     """`/api/{name}` and `/api/{name}/{version}`."""
 
     limit = CALL_LIMIT
-    _calling: asyncio.Task[Any] | None = None
-    _gone = False
-
-    def on_connection_close(self) -> None:
-        """Give the place of a caller who has gone to others."""
-        if self._calling is not None:
-            self._gone = True
-            self._calling.cancel()
+    _caller: Caller | None = None
 
     async def post(self, name: str, version: str | None = None) -> None:
         """Run one call; a function that raised is a 200 with `success: false`, or a 422 for those who prefer."""
-        self._calling = asyncio.current_task()
-        try:
-            reply = await self.managers.executions.call(self.identity, name, version, self.body())
-        except asyncio.CancelledError:
-            if self._gone:  # nobody reads what could be answered
-                return
-            raise
-        self._calling = None
+        self._caller = Caller()
+        reply = await self.managers.executions.call(self.identity, name, version, self.body(), self._caller)
         if reply.outcome == Outcome.RAISED:
             self.set_header("X-Mlops-Error", "raised")
             if "status=strict" in self.request.headers.get("Prefer", ""):
@@ -46,6 +33,12 @@ class Execution(BaseHandler):
         self._headers["Content-Type"] = "application/json; charset=UTF-8"
         self._headers["Content-Disposition"] = 'attachment; filename="result.json"'
         self.finish(reply.body)
+
+    def on_connection_close(self) -> None:
+        """Give the place of a caller who has gone to others."""
+        super().on_connection_close()
+        if self._caller is not None and self._caller.abandon is not None:
+            self._caller.abandon()
 
 
 class Swagger(BaseHandler):
@@ -74,12 +67,21 @@ class SmallExecution(Execution):
 class ScoringApplication(Application):
     """A Tornado application that takes the short way for small calls."""
 
-    def get_handler_delegate(
-        self, request: HTTPServerRequest, target_class: type[RequestHandler], *args: Any, **kwargs: Any
-    ) -> Any:
-        """Choose the handler by the announced size of the body."""
-        if target_class is Execution:
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Find a call's handler without trying every route."""
+        parts = request.path.split("/")
+        if parts[1:2] == ["api"] and len(parts) == _CALL_PARTS and all(parts[2:]) and "%" not in request.path:
             announced = request.headers.get("Content-Length", "")
-            if announced.isdecimal() and int(announced) <= SMALL_BODY:
-                target_class = SmallExecution
-        return super().get_handler_delegate(request, target_class, *args, **kwargs)
+            small = announced.isdecimal() and int(announced) <= SMALL_BODY
+            arguments = [part.encode() for part in parts[2:]]
+            kind = SmallExecution if small else Execution
+            return self.get_handler_delegate(request, kind, self._arguments, path_args=arguments)
+        return super().find_handler(request, **kwargs)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return self.settings["default_handler_args"]  # type: ignore[no-any-return]
+
+
+_CALL_PARTS = 4
+"""Parts of `/api/NAME/VERSION` between slashes, the empty one before the first included."""

@@ -127,6 +127,7 @@ class Kernel:
         """Interrupt the process if it runs this very call; say whether it did."""
         if self.running() != call:
             return False
+        _ID.pack_into(self._page, _ID.size, call)  # should it end just now, the signal means nothing to the next
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGINT)
         return True

@@ -9,20 +9,20 @@ import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from functools import partial
 
 import msgspec
 
 from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
 from jupyter_mlops.inputs import Rows
-from jupyter_mlops.schema.channel import Call, Group, GroupReply, Outcome, Reply
+from jupyter_mlops.schema.channel import Call, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.record import CallRecord
 from jupyter_mlops.server.kernels.supply import Supply
-from jupyter_mlops.server.kernels.waiting import Sent, Waiting
+from jupyter_mlops.server.kernels.waiting import Caller, Sent, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,9 @@ class Pool:
         while self.size() < settings.initial_pool_size and not self._closed:
             self._supply.request()
 
-    async def call(self, body: bytes, timeout: float, *, checked: bool, rows: Rows | None = None) -> Reply:
+    async def call(
+        self, body: bytes, timeout: float, *, checked: bool, rows: Rows | None = None, caller: Caller | None = None
+    ) -> Reply:
         """Run one call and return its answer.
 
         Parameters
@@ -102,6 +104,8 @@ class Pool:
             Which of the two `body` is.
         rows:
             The checked inputs as columns, when the call may run together with others.
+        caller:
+            Is told how to take the call back.
 
         Raises
         ------
@@ -118,6 +122,8 @@ class Pool:
         waiting = Waiting(body, checked, rows, loop.create_future(), started)
         waiting.timer = loop.call_later(timeout, self._late, waiting, timeout)
         self._queue.append(waiting)
+        if caller is not None:
+            caller.abandon = partial(self._abandon, waiting)
         self._dispatch()
         try:
             reply = await waiting.future
@@ -241,7 +247,7 @@ class Pool:
             kernel.send(Call(sent.id, members[0].body, members[0].checked))
         else:
             self._last_group = len(members)
-            kernel.send(_group(sent))
+            kernel.send(sent.group())
 
     def _worth_holding(self, kernel: Kernel) -> bool:
         """Whether to wait a moment for the callers of the last group, who are about to come back."""
@@ -351,12 +357,15 @@ class Pool:
         if sent is None:
             if waiting in self._queue:
                 self._queue.remove(waiting)
-        elif sent.kernel.interrupt(sent.id):
+        elif sent.kernel.interrupt(sent.id) or next(iter(sent.kernel.sent), None) == sent.id:
+            # It runs, or should: a hung kernel never begins. Its answer may also be on its way just now.
             asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill_if_stuck, sent)
-        elif next(iter(sent.kernel.sent), None) == sent.id:
-            log.warning("kernel %d did not begin a call before its deadline and is killed", sent.kernel.pid)
-            sent.kernel.kill()
         else:
+            self._forget(waiting)
+
+    def _abandon(self, waiting: Waiting) -> None:
+        if not waiting.future.done():
+            waiting.fail(Unavailable("the caller has gone away"))
             self._forget(waiting)
 
     def _forget(self, waiting: Waiting) -> None:
@@ -374,20 +383,10 @@ class Pool:
 
     def _kill_if_stuck(self, sent: Sent) -> None:
         if sent.id in sent.kernel.sent:
-            log.warning("kernel %d did not heed the interrupt of a late call and is killed", sent.kernel.pid)
+            log.warning(
+                "kernel %d hangs, or does not heed the interrupt of a late call, and is killed", sent.kernel.pid
+            )
             sent.kernel.kill()
-
-
-def _group(sent: Sent) -> Group:
-    rows = [waiting.rows for waiting in sent.members]
-    assert rows[0] is not None
-    columns: dict[str, list[Any]] = {name: [] for name in rows[0].columns}
-    for one in rows:
-        assert one is not None
-        for name, values in one.columns.items():
-            columns[name] += values
-    counts = tuple(-1 if one is None or one.single else one.count for one in rows)
-    return Group(sent.id, counts, msgspec.msgpack.encode(columns))
 
 
 def _message(reply: Reply) -> str:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.inputs import Rows
-from jupyter_mlops.schema.channel import Reply
+from jupyter_mlops.schema.channel import Group, Reply
 from jupyter_mlops.server.kernels.kernel import Kernel
+
+
+class Caller:
+    """Lets whoever asked for a call take it back."""
+
+    __slots__ = ("abandon",)
+
+    def __init__(self) -> None:
+        self.abandon: Callable[[], None] | None = None
+        """Set once the call waits or runs."""
 
 
 class Waiting:
@@ -80,3 +94,12 @@ class Sent:
         self.id = number
         self.members = members
         self.kernel = kernel
+
+    def group(self) -> Group:
+        """The message for members that run as one: their rows as columns."""
+        rows = [waiting.rows for waiting in self.members if waiting.rows is not None]
+        columns: dict[str, list[Any]] = {name: [] for name in rows[0].columns}
+        for one in rows:
+            for name, values in one.columns.items():
+                columns[name] += values
+        return Group(self.id, tuple(-1 if one.single else one.count for one in rows), msgspec.msgpack.encode(columns))

@@ -22,6 +22,7 @@ from jupyter_mlops.server.kernels.launcher import Launcher
 from jupyter_mlops.server.kernels.pool import Pool
 from jupyter_mlops.server.kernels.record import CallRecord
 from jupyter_mlops.server.kernels.templates import Templates
+from jupyter_mlops.server.kernels.waiting import Caller
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.metrics import CallMetrics, Metrics
@@ -98,7 +99,9 @@ class ExecutionManager:
             if self._catalog.settings(revision).initial_pool_size:
                 self._of(revision).pool.configure(self._catalog.settings(revision))
 
-    async def call(self, identity: Identity, name: str, version: str | None, body: bytes) -> Reply:
+    async def call(
+        self, identity: Identity, name: str, version: str | None, body: bytes, caller: Caller | None = None
+    ) -> Reply:
         """Run one call.
 
         Parameters
@@ -109,6 +112,8 @@ class ExecutionManager:
             The service; without a version, or with `latest`, the last published.
         body:
             A JSON object of inputs; for a batchable service also a list of them, or an object of columns.
+        caller:
+            Is told how to take the call back.
 
         Raises
         ------
@@ -123,12 +128,12 @@ class ExecutionManager:
         outcome = -1
         try:
             if len(body) > DECODE_LIMIT:
-                reply = await scored.pool.call(body, timeout, checked=False)
+                reply = await scored.pool.call(body, timeout, checked=False, caller=caller)
             elif scored.rows is not None:
-                reply = await scored.pool.call(b"", timeout, checked=True, rows=scored.rows.read(body))
+                reply = await scored.pool.call(b"", timeout, checked=True, rows=scored.rows.read(body), caller=caller)
             else:
                 sent = self._encoder.encode(scored.reader.read(body))
-                reply = await scored.pool.call(sent, timeout, checked=True)
+                reply = await scored.pool.call(sent, timeout, checked=True, caller=caller)
             outcome = reply.outcome
         finally:
             scored.metrics.count(time.monotonic() - started, outcome)
