@@ -7,6 +7,7 @@ import base64
 import operator
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,9 +19,9 @@ from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.group import Columns, split
 from jupyter_mlops.runtime.load import Service, user_traceback
 from jupyter_mlops.runtime.mark import Mark
-from jupyter_mlops.schema.channel import Call, Group, GroupReply, Outcome, Reply
+from jupyter_mlops.schema.channel import LARGE_REPLY, Call, Group, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
-from jupyter_mlops.schema.types import Parameter
+from jupyter_mlops.schema.types import Parameter, ValueType
 
 
 class Invoker:
@@ -88,13 +89,13 @@ class Invoker:
     def _run_rows(self, call: Call) -> Reply:
         """Read a large body of a batchable service and run it as a group of its own."""
         try:
-            rows = self._rows.read(call.body)
+            rows = self._rows.read(_body(call))
         except InvalidInput as error:
             rejected = _envelope(Outcome.REJECTED, str(error), "")
             return Reply(call.id, Outcome.REJECTED, self._encode(rejected), 0.0)
         shape = (-1,) if rows.single else (rows.count,)
         reply = self.run_group(Group(call.id, shape, msgspec.msgpack.encode(rows.columns)))
-        return Reply(call.id, reply.outcomes[0], reply.bodies[0], reply.seconds)
+        return _reply(call.id, reply.outcomes[0], reply.bodies[0], reply.seconds)
 
     def run_group(self, group: Group) -> GroupReply:
         """Run several calls as one; when that fails, ask for each to be run by itself."""
@@ -160,7 +161,10 @@ class Invoker:
 
     def _read(self, call: Call) -> dict[str, Any]:
         try:
-            values = msgspec.msgpack.decode(call.body) if call.checked else self._service.reader.read(call.body)
+            if call.checked:
+                values = msgspec.msgpack.decode(call.body)
+            else:
+                values = self._service.reader.read(_body(call))
             return {name: to_python(value, self._inputs[name]) for name, value in values.items()}
         except (InvalidInput, ValueError) as error:
             raise _Rejected(str(error)) from error
@@ -198,7 +202,7 @@ class Invoker:
         changed = self._undo(before)
         body = self._encode(_envelope(outcome, result, self._console.end(), changed, files))
         self._mark.set(0)
-        return Reply(call.id, outcome, body, time.perf_counter() - started)
+        return _reply(call.id, outcome, body, time.perf_counter() - started)
 
     def _undo(self, before: dict[str, Any]) -> tuple[str, ...]:
         """Put back what the call rebound and which files it changed; the names of those files."""
@@ -244,6 +248,19 @@ def _envelope(
     )
 
 
+def _body(call: Call) -> bytes:
+    return Path(call.path).read_bytes() if call.path else call.body
+
+
+def _reply(call: int, outcome: int, body: bytes, seconds: float) -> Reply:
+    """The reply; a large body is put beside the working directory, for the server to send piece by piece."""
+    if len(body) < LARGE_REPLY:
+        return Reply(call, outcome, body, seconds)
+    path = Path(f"../reply-{call}").absolute()
+    path.write_bytes(body)
+    return Reply(call, outcome, b"", seconds, str(path))
+
+
 class _Rejected(Exception):
     """The inputs do not fit; the message says how."""
 
@@ -270,7 +287,8 @@ def _parts(value: Any, outputs: tuple[Parameter, ...], *, by_name: bool) -> list
         return []
     names = [output.name for output in outputs]
     if len(outputs) == 1 and not by_name:
-        return [value]
+        named = isinstance(value, Mapping) and outputs[0].type is not ValueType.DATA_FRAME and names[0] in value
+        return [value[names[0]] if named else value]
     if isinstance(value, Mapping):
         missing = [name for name in names if name not in value]
         if missing:

@@ -412,3 +412,18 @@ def test_the_client_needs_no_ipython(server):
         "assert 'IPython' not in sys.modules and 'jupyter_mlops.notebook' not in sys.modules, 'IPython'"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_sample_from_python(client):
+    service = client.service("sampled").version("1").code_fn(lambda x, y: {"z": x * y}).sample(2, 3.0).deploy()
+    assert service.view.proof == "answered"
+    assert [one.type.value for one in service.view.input_parameter_definitions] == ["integer", "numeric"]
+    assert service(2, 4).outputs == {"z": 8.0}
+    with pytest.raises(PublishRefused, match="ZeroDivisionError"):
+        client.service("sampled").code_fn(lambda x: 1 / x).inputs(x=float).outputs(z=float).sample(0).deploy()
+    coded = client.service("sampled-code").version("1").code_str("z = x + y").inputs(x=float, y=float)
+    with pytest.raises(PublishRefused, match="ZeroDivisionError"):
+        client.service("sampled-code").version("0").code_str("z = 1 / x").inputs(x=float).sample({"x": 0}).deploy()
+    assert coded.outputs(z=float).sample((1, 2)).deploy().view.proof == "answered"
+    with pytest.raises(InvalidRequest, match="declared inputs"):
+        client.service("sampled-code").code_str("z = 1").sample(1).deploy()

@@ -1,5 +1,6 @@
 """Calls of a batchable service run together, and nobody can tell."""
 
+import datetime as dt
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -372,3 +373,16 @@ def test_groups_are_shared_among_kernels(server, publish):
     eventually(lambda: len(service.pool().kernels) == 2)
     assert at_once(32, lambda i: service.work(i).output("answer"), range(200)) == [float(i) for i in range(200)]
     assert all(kernel.calls > 20 for kernel in service.pool().kernels)
+
+
+def test_points_in_time_come_and_go(publish):
+    def later(when):
+        return when + pd.Timedelta(days=1)
+
+    first, second = dt.datetime(2026, 2, 28, 12), dt.datetime(2026, 12, 31)
+    stamps = {"answer": dt.datetime}
+    service = publish(later, stamps, row={"when": first}, when=dt.datetime)
+    assert service.later(first).output("answer") == dt.datetime(2026, 3, 1, 12)
+    assert service.later([first, second]).output("answer") == [dt.datetime(2026, 3, 1, 12), dt.datetime(2027, 1, 1)]
+    frames = publish(lambda frame: frame["when"] + pd.Timedelta(days=1), stamps, row={"when": first}, when=dt.datetime)
+    assert frames(second).output("answer") == dt.datetime(2027, 1, 1)
