@@ -13,6 +13,7 @@ help:
 	@echo "make test    set everything up and run the tests"
 	@echo "make bench   measure the server beside bare Tornado and FastAPI; needs wrk; takes about five minutes"
 	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make campaigns   kill kernels under load, for about ten minutes"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
@@ -60,3 +61,6 @@ $(VENV)/.test: $(VENV)/.python $(SOURCES)
 	@echo "Installing the package, its JupyterLab extension and the test tools into $(VENV); the first time takes a minute or two."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.demo
+
+campaigns: $(VENV)/.test
+	$(BIN)/python campaigns/kernel_faults.py

@@ -161,10 +161,8 @@ class Invoker:
 
     def _read(self, call: Call) -> dict[str, Any]:
         try:
-            if call.checked:
-                values = msgspec.msgpack.decode(call.body)
-            else:
-                values = self._service.reader.read(_body(call))
+            reader = self._service.reader
+            values = msgspec.msgpack.decode(call.body) if call.checked else reader.read(_body(call))
             return {name: to_python(value, self._inputs[name]) for name, value in values.items()}
         except (InvalidInput, ValueError) as error:
             raise _Rejected(str(error)) from error

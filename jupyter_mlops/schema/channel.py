@@ -17,6 +17,9 @@ from jupyter_mlops.schema.services import Definition
 from jupyter_mlops.schema.snapshots import Source
 
 LENGTH_BYTES = 4
+LARGE_REPLY = 1024 * 1024
+"""Bytes from which a reply is handed over in a file."""
+
 MAX_FRAME = 2**32 - 1
 MARK_BYTES = 16
 """Size of the shared page: the running call's id, 0 for none, which the kernel writes, and the id of the call to
@@ -67,12 +70,14 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
     """One execution.
 
     `body` is a MessagePack map of inputs that the server has checked when `checked` is true, else the
-    caller's own JSON, which the kernel checks: a large body passes through the server untouched.
+    caller's own JSON, which the kernel checks. A large body lies in the file `path` instead: it passes the
+    server piece by piece, untouched.
     """
 
     id: int
     body: bytes
     checked: bool
+    path: str = ""
 
 
 class Group(msgspec.Struct, frozen=True, array_like=True, tag="group"):
@@ -101,12 +106,16 @@ class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):
-    """The answer to one `Call`: `body` is the finished JSON of the execution's result."""
+    """The answer to one `Call`: `body` is the finished JSON of the execution's result.
+
+    A large one lies in the file `path` instead, which is the server's to remove.
+    """
 
     id: int
     outcome: int
     body: bytes
     seconds: float
+    path: str = ""
 
 
 class GroupReply(msgspec.Struct, frozen=True, array_like=True, tag="group-reply"):

@@ -2,11 +2,13 @@
 
 import asyncio
 import datetime as dt
+import os
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from support import eventually
 
 counter = 0
 seen: list[int] = []
@@ -229,3 +231,15 @@ def test_a_large_body_passes_through_and_is_checked_in_the_kernel(server, publis
     refused = server.request("POST", f"/api/{service.name}/1", {"values": [1.0] * 50_000 + [{}]})
     assert refused.status == 400
     assert "$.values[50000]" in refused.json()["message"]
+
+
+def test_large_bodies_and_answers_pass_whole_and_leave_no_file(server, publish):
+    import glob
+
+    service = publish(same, {"answer": "DataFrame"}, value="DataFrame")
+    frame = pd.DataFrame({"n": range(200_000), "s": ["ü" * 5] * 200_000})
+    found = service.same(frame).output("answer")
+    assert found.equals(frame)
+    (kernel,) = server.kernels(service.name, "1")
+    run = os.path.dirname(os.path.dirname(os.readlink(f"/proc/{kernel}/cwd")))
+    eventually(lambda: glob.glob(f"{run}/body-*") + glob.glob(f"{run}/*/reply-*") == [])

@@ -10,21 +10,37 @@ from tornado.web import Application
 from jupyter_mlops.schema.channel import Outcome
 from jupyter_mlops.schema.swagger import service_swagger
 from jupyter_mlops.server.handlers.base import SMALL_BODY, BaseHandler
+from jupyter_mlops.server.handlers.spool import Spool, pieces_of, size_of
 from jupyter_mlops.server.kernels.waiting import Caller
 
 CALL_LIMIT = 64 * 2**20
 
 
 class Execution(BaseHandler):
-    """`/api/{name}` and `/api/{name}/{version}`."""
+    """`/api/{name}` and `/api/{name}/{version}`.
+
+    Up to 64 KiB a body is held, decoded and checked here. A larger one goes to a file while it arrives, and the
+    kernel reads it there: handling it in this process would hold up everybody's calls.
+    """
 
     limit = CALL_LIMIT
     _caller: Caller | None = None
+    _spool: Spool | None = None
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Hold a small body; write a large one to its file, a piece at a time."""
+        super().data_received(chunk)
+        if self._spool is None and SMALL_BODY < self._size <= self.limit:
+            self._spool = Spool(self.managers.executions.spool())
+        if self._spool is not None:
+            piece, self._received[:] = b"".join(self._received), []
+            await self._spool.write(piece)
 
     async def post(self, name: str, version: str | None = None) -> None:
         """Run one call; a function that raised is a 200 with `success: false`, or a 422 for those who prefer."""
         self._caller = Caller()
-        reply = await self.managers.executions.call(self.identity, name, version, self.body(), self._caller)
+        path = "" if self._spool is None else await self._spool.finish()
+        reply = await self.managers.executions.call(self.identity, name, version, self.body(), self._caller, path)
         if reply.outcome == Outcome.RAISED:
             self.set_header("X-Mlops-Error", "raised")
             if "status=strict" in self.request.headers.get("Prefer", ""):
@@ -32,13 +48,24 @@ class Execution(BaseHandler):
                 self.set_header("Preference-Applied", "status=strict")
         self._headers["Content-Type"] = "application/json; charset=UTF-8"
         self._headers["Content-Disposition"] = 'attachment; filename="result.json"'
-        self.finish(reply.body)
+        if reply.path:
+            self._headers["Content-Length"] = str(size_of(reply.path))
+            async for piece in pieces_of(reply.path):
+                self.write(piece)
+                await self.flush()
+        await self.finish(reply.body or None)
+
+    def on_finish(self) -> None:
+        """Remove the file of a large body."""
+        if self._spool is not None:
+            self._spool.remove()
 
     def on_connection_close(self) -> None:
         """Give the place of a caller who has gone to others."""
         super().on_connection_close()
         if self._caller is not None and self._caller.abandon is not None:
             self._caller.abandon()
+        self.on_finish()
 
 
 class Swagger(BaseHandler):

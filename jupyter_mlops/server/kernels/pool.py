@@ -90,7 +90,14 @@ class Pool:
             self._supply.request()
 
     async def call(
-        self, body: bytes, timeout: float, *, checked: bool, rows: Rows | None = None, caller: Caller | None = None
+        self,
+        body: bytes,
+        timeout: float,
+        *,
+        checked: bool,
+        rows: Rows | None = None,
+        caller: Caller | None = None,
+        path: str = "",
     ) -> Reply:
         """Run one call and return its answer.
 
@@ -106,6 +113,8 @@ class Pool:
             The checked inputs as columns, when the call may run together with others.
         caller:
             Is told how to take the call back.
+        path:
+            File that holds the caller's JSON, instead of `body`.
 
         Raises
         ------
@@ -120,6 +129,7 @@ class Pool:
         self._admit()
         loop = asyncio.get_running_loop()
         waiting = Waiting(body, checked, rows, loop.create_future(), started)
+        waiting.path = path
         waiting.timer = loop.call_later(timeout, self._late, waiting, timeout)
         self._queue.append(waiting)
         if caller is not None:
@@ -244,7 +254,7 @@ class Pool:
             waiting.sent = sent
         self._running[sent.id] = sent
         if members[0].rows is None:
-            kernel.send(Call(sent.id, members[0].body, members[0].checked))
+            kernel.send(Call(sent.id, members[0].body, members[0].checked, members[0].path))
         else:
             self._last_group = len(members)
             kernel.send(sent.group())

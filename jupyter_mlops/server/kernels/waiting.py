@@ -37,7 +37,7 @@ class Waiting:
         When it was accepted, on the monotonic clock.
     """
 
-    __slots__ = ("alone", "body", "checked", "future", "rows", "sent", "since", "timer")
+    __slots__ = ("alone", "body", "checked", "future", "path", "rows", "sent", "since", "timer")
 
     def __init__(
         self,
@@ -55,6 +55,8 @@ class Waiting:
         self.sent: Sent | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.alone = False
+        self.path = ""
+        """File that holds the body, when it is large."""
 
     def groups(self) -> bool:
         """Whether it may run together with others."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -28,9 +30,6 @@ from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.metrics import CallMetrics, Metrics
 from jupyter_mlops.server.managers.proof import prove
 from jupyter_mlops.server.managers.uploads import UploadManager
-
-DECODE_LIMIT = 64 * 1024
-"""Bytes up to which the server itself decodes a body; a larger one would hold up everybody's calls."""
 
 CONSOLE_LIMIT = 2**20
 ARTIFACT_LIMIT = 64 * 2**20
@@ -100,7 +99,13 @@ class ExecutionManager:
                 self._of(revision).pool.configure(self._catalog.settings(revision))
 
     async def call(
-        self, identity: Identity, name: str, version: str | None, body: bytes, caller: Caller | None = None
+        self,
+        identity: Identity,
+        name: str,
+        version: str | None,
+        body: bytes,
+        caller: Caller | None = None,
+        path: str = "",
     ) -> Reply:
         """Run one call.
 
@@ -114,6 +119,8 @@ class ExecutionManager:
             A JSON object of inputs; for a batchable service also a list of them, or an object of columns.
         caller:
             Is told how to take the call back.
+        path:
+            File that holds the body instead, when it is large; see `spool`.
 
         Raises
         ------
@@ -127,8 +134,8 @@ class ExecutionManager:
         timeout = revision.definition.timeout
         outcome = -1
         try:
-            if len(body) > DECODE_LIMIT:
-                reply = await scored.pool.call(body, timeout, checked=False, caller=caller)
+            if path:
+                reply = await scored.pool.call(b"", timeout, checked=False, caller=caller, path=path)
             elif scored.rows is not None:
                 reply = await scored.pool.call(b"", timeout, checked=True, rows=scored.rows.read(body), caller=caller)
             else:
@@ -138,6 +145,10 @@ class ExecutionManager:
         finally:
             scored.metrics.count(time.monotonic() - started, outcome)
         return reply
+
+    def spool(self) -> Path:
+        """A new path for a body too large to be held; whoever asked for it removes the file."""
+        return self._launcher.directory / f"body-{secrets.token_hex(8)}"
 
     async def prove(self, revision: Revision, settings: PoolSettings, sample: bytes | None) -> Pool:
         """Load a revision in a fresh kernel and let it answer its sample; the pool that holds the kernel.
