@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml hatch_build.py labextension/package.json labextension/package-lock.json \
 	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/src/*/*.tsx labextension/style/*)
 
-.PHONY: demo lab test bench lint format clean help
+.PHONY: demo lab test bench campaigns lint format clean help
 
 help:
 	@echo "make demo    publish a notebook's function, call it, and show what happened"

@@ -63,7 +63,7 @@ class Target:
             When the answer is not the right one: fast and wrong does not count.
         """
         reply = _http.request("POST", self.url, body=json.dumps(self.body), headers=self.headers(), timeout=60)
-        found: Any = json.loads(reply.data) if reply.status == 200 else None  # noqa: PLR2004
+        found: Any = json.loads(reply.data) if reply.status == 200 else None
         for key in self.path if found is not None else ():
             found = found.get(key)
         if not isinstance(found, int | float) or not math.isclose(found, self.answer, rel_tol=1e-9):

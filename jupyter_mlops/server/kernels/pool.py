@@ -103,18 +103,12 @@ class Pool:
 
         Parameters
         ----------
-        body:
-            A MessagePack map of checked inputs, or the caller's JSON.
+        body, checked, rows, path:
+            What to run, as `Waiting` describes it.
         timeout:
             Seconds from now until the call is given up.
-        checked:
-            Which of the two `body` is.
-        rows:
-            The checked inputs as columns, when the call may run together with others.
         caller:
             Is told how to take the call back.
-        path:
-            File that holds the caller's JSON, instead of `body`.
 
         Raises
         ------

@@ -29,8 +29,10 @@ class Waiting:
 
     Parameters
     ----------
-    body, checked, rows:
-        What `Pool.call` was given.
+    body, checked:
+        A MessagePack map of checked inputs, or, not checked, the caller's JSON.
+    rows:
+        The checked inputs as columns, when the call may run together with others.
     future:
         The caller's answer.
     since:
@@ -56,7 +58,7 @@ class Waiting:
         self.timer: asyncio.TimerHandle | None = None
         self.alone = False
         self.path = ""
-        """File that holds the body, when it is large."""
+        """File that holds the caller's JSON instead of `body`, when it is large."""
 
     def groups(self) -> bool:
         """Whether it may run together with others."""
