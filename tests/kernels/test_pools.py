@@ -333,7 +333,7 @@ def test_without_forks_it_is_the_same(start_server, arguments):
     client.close()
 
 
-@pytest.mark.parametrize("batchable", [False, True])
+@pytest.mark.parametrize("batchable", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_no_answer_reaches_the_wrong_caller(server, batchable):
     """2,000 calls with nonces; some callers go away, some calls run past their deadline."""
 
