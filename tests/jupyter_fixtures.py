@@ -57,6 +57,10 @@ class Recorder:
     def last(self) -> Any:
         return self.seen[-1]
 
+    def requests(self) -> int:
+        """How many requests came; a socket of an earlier test may still close."""
+        return sum(1 for one in self.seen if not isinstance(one, tuple))
+
 
 class _Base(tornado.web.RequestHandler):
     def initialize(self, recorder: Recorder) -> None:

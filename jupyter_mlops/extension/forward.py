@@ -68,9 +68,11 @@ class ForwardHandler(JupyterHandler):
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Check the caller, then send the head of the request on."""
+        self.set_header("Connection", "close")  # should Jupyter's own check answer: as in `_finish_with`
         await super().prepare(_redirect_to_login=self.is_page)
         if self._finished:
             return
+        self.clear_header("Connection")
         if not self._admit():
             return
         action = self.ACTIONS[str(self.request.method)]

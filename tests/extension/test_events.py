@@ -96,11 +96,11 @@ def test_no_secret_of_jupyter_reaches_the_server(before_recorder, recorder):
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "token wrong"}, {"Cookie": "_xsrf=1"}])
 def test_strangers_are_refused_before_the_upgrade(headers, before_recorder, recorder):
-    reached = len(recorder.seen)
+    reached = recorder.requests()
     with pytest.raises(HTTPClientError) as refused:
         asyncio.run(enter(before_recorder, headers))
     assert refused.value.code == 403
-    assert len(recorder.seen) == reached
+    assert recorder.requests() == reached
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_strangers_are_refused_before_the_upgrade(headers, before_recorder, reco
 )
 def test_foreign_pages_are_refused_before_the_upgrade(origin, before_recorder, recorder):
     browser = before_recorder.log_in()
-    reached = len(recorder.seen)
+    reached = recorder.requests()
     with pytest.raises(HTTPClientError) as refused:
         asyncio.run(enter(before_recorder, browser | {"Origin": origin}))
     assert refused.value.code == 403
-    assert len(recorder.seen) == reached
+    assert recorder.requests() == reached
 
 
 def test_a_plain_get_is_no_upgrade(before_recorder):
