@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import linecache
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -82,6 +84,7 @@ def _load(request: Load) -> Service:
     if request.stream:
         objects = load_objects(request.stream, request.buffers)
     namespace.update(objects)
+    _limit_threads(request.threads)
     function = objects[definition.function] if definition.function else None
     code = init_code = None
     if function is None:
@@ -106,6 +109,13 @@ def _load(request: Load) -> Service:
 
 class _InitFailed(Exception):
     """The service's `init` raised; the message is its traceback."""
+
+
+def _limit_threads(threads: int) -> None:
+    """Keep numerical libraries to this kernel's share of the cores, where threadpoolctl is there to tell them."""
+    if "numpy" in sys.modules:
+        with contextlib.suppress(ImportError):
+            import_module("threadpoolctl").threadpool_limits(threads)
 
 
 def _compile(code: str, name: str) -> CodeType:

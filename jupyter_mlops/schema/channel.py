@@ -64,6 +64,8 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
     """Path of the file that holds the start mark."""
     console_limit: int
     artifact_limit: int
+    threads: int
+    """Threads that BLAS and OpenMP may use: the pool's kernels share the cores."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):

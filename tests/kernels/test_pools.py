@@ -1,6 +1,7 @@
 """Many kernels for one service: they grow, are shared, limited, replaced, and never mix calls up."""
 
 import json
+import os
 import random
 import socket
 import threading
@@ -419,3 +420,16 @@ def test_kernels_that_are_killed_cost_one_call_each(server):
     assert len(failed) <= killed
     assert answered > 500
     eventually(lambda: len(server.kernels("killed", "1")) == 2)
+
+
+def test_kernels_of_a_pool_share_the_cores(server):
+    code = (
+        "import numpy, threadpoolctl\n"
+        "n = max(pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas')"
+    )
+    cores = os.cpu_count()
+    for maximum in (1, cores):
+        settings = {"maxPoolSize": maximum}
+        name = f"share{maximum}"
+        assert server.publish_code(name, "1", code, "", "n:integer", pool=settings).status == 201
+        assert server.call(name).json()["outputParameters"]["n"] == cores // maximum

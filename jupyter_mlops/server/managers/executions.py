@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -239,6 +240,7 @@ class ExecutionManager:
             mark="",
             console_limit=CONSOLE_LIMIT,
             artifact_limit=ARTIFACT_LIMIT,
+            threads=_threads(self._catalog.settings(revision)),
         )
         template = None
         if self._templates is not None and not load.files:  # a template has no directory with its own modules
@@ -255,6 +257,12 @@ class ExecutionManager:
                     with contextlib.suppress(psutil.Error):
                         if psutil.Process(kernel.pid).memory_info().rss > limit:
                             kernel.kill(f"used more than its memory limit of {limit} bytes, and was ended")
+
+
+def _threads(settings: PoolSettings) -> int:
+    """Each kernel's share of the cores when all of the pool are busy."""
+    cores = os.cpu_count() or 1
+    return max(1, cores // (settings.max_pool_size or cores))
 
 
 async def _retire(pool: Pool) -> None:
