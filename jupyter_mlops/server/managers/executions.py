@@ -162,7 +162,7 @@ class ExecutionManager:
         pool = self._pool(revision, settings)
         try:
             self._budget.make_room(pool, coming=1)
-            pool.adopt(await self._start(revision))
+            pool.adopt(await self._start(revision, settings))
             if sample is not None:
                 await prove(pool, revision, sample)
                 pool.record = CallRecord()  # that was us, not a caller
@@ -224,9 +224,10 @@ class ExecutionManager:
         return scored
 
     def _pool(self, revision: Revision, settings: PoolSettings) -> Pool:
-        return Pool(lambda: self._start(revision), settings, self._budget)
+        pool = Pool(lambda: self._start(revision, pool.settings), settings, self._budget)
+        return pool
 
-    async def _start(self, revision: Revision) -> Kernel:
+    async def _start(self, revision: Revision, settings: PoolSettings) -> Kernel:
         manifest = revision.manifest
         if manifest is not None and revision.id not in self._verified:
             await self._uploads.verify(manifest)
@@ -240,7 +241,7 @@ class ExecutionManager:
             mark="",
             console_limit=CONSOLE_LIMIT,
             artifact_limit=ARTIFACT_LIMIT,
-            threads=_threads(self._catalog.settings(revision)),
+            threads=_threads(settings),
         )
         template = None
         if self._templates is not None and not load.files:  # a template has no directory with its own modules
