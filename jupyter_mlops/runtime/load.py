@@ -112,7 +112,7 @@ class _InitFailed(Exception):
 
 
 def _limit_threads(threads: int) -> None:
-    """Keep numerical libraries to this kernel's share of the cores, where threadpoolctl is there to tell them."""
+    """Keep libraries that a template has imported to this kernel's share of the cores; variables tell the others."""
     if "numpy" in sys.modules:
         with contextlib.suppress(ImportError):
             import_module("threadpoolctl").threadpool_limits(threads)

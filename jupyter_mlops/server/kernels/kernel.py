@@ -87,7 +87,7 @@ class Kernel:
         key = secrets.token_urlsafe(24)
         greeted = listener.expect(key)
         try:
-            launched = await launcher.launch(interpreter, f"{listener.address} {key}", template)
+            launched = await launcher.launch(interpreter, f"{listener.address} {key}", template, threads=load.threads)
         except OSError as error:
             greeted.cancel()
             raise PublishRefused(f"the interpreter {interpreter} does not start: {error.strerror}") from error

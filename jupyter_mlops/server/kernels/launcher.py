@@ -33,6 +33,9 @@ from jupyter_mlops.server.kernels.templates import CHANNEL_VARIABLE, Template, b
 _NOT_INHERITED = ("JUPYTER_MLOPS_", "JPY_", "JUPYTER_TOKEN", "JUPYTERHUB_", "MPLBACKEND")
 
 
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 class Launched:
     """A kernel process that was started.
 
@@ -95,7 +98,9 @@ class Launcher:
             config=Config({"KernelManager": {"transport": "tcp" if sys.platform == "win32" else "ipc"}}),
         )
 
-    async def launch(self, interpreter: str, channel: str, template: Template | None = None) -> Launched:
+    async def launch(
+        self, interpreter: str, channel: str, template: Template | None = None, *, threads: int = 1
+    ) -> Launched:
         """Start a kernel process.
 
         Parameters
@@ -106,6 +111,8 @@ class Launcher:
             Address of the scoring channel and the kernel's key, with a space between.
         template:
             What to fork; without one the interpreter starts cold.
+        threads:
+            Threads that BLAS and OpenMP libraries may use which it is yet to import.
 
         Raises
         ------
@@ -122,7 +129,7 @@ class Launcher:
                 kernel_name=interpreter,
                 kernel_id=kernel_id,
                 cwd=str(work),
-                env=self.environment | {CHANNEL_VARIABLE: channel},
+                env=dict.fromkeys(_THREAD_VARIABLES, str(threads)) | self.environment | {CHANNEL_VARIABLE: channel},
                 stdout=log,
                 stderr=log,
                 template=template,

@@ -30,7 +30,7 @@ T = TypeVar("T", Warmed, Forked)
 
 START_SECONDS = 60.0
 COMMON_MODULES = ("numpy", "pandas", "scipy.sparse", "sklearn.base", "sklearn.linear_model", "threadpoolctl")
-"""What a base imports before any snapshot has told what it needs; absent ones are passed over."""
+"""What a base imports after the first revision, whether that needed it or not; absent ones are passed over."""
 
 
 class ForkedProcess:
@@ -101,6 +101,8 @@ class Template:
         self._connection = connection
         self._asked: deque[asyncio.Future[Spoken]] = deque()
         self.alive = True
+        self.imported: set[str] = set()
+        """Modules that it was told to import for others' sake."""
         connection.on_message = self._receive
         connection.on_lost = self._lost
 
@@ -173,7 +175,7 @@ class Templates:
         self._environment = environment
         self._bases: dict[str, asyncio.Task[Template]] = {}
         self._revisions: dict[str, asyncio.Task[Template | None]] = {}
-        self._modules: dict[str, set[str]] = {}
+        self._warming: set[asyncio.Task[None]] = set()
 
     async def of(self, revision: str, interpreter: str, stream: str, buffers: tuple[str, ...]) -> Template | None:
         """The template of a revision, made on first use; None when the revision cannot be forked.
@@ -218,7 +220,7 @@ class Templates:
         if warmed.error:
             await template.end()
             raise PublishRefused(warmed.error)
-        await self._learn(interpreter, base, warmed.modules)
+        self._learn(base, warmed.modules)
         if not warmed.forkable:
             log.info("loading started threads, so this service's kernels start cold")
             await template.end()
@@ -244,9 +246,7 @@ class Templates:
                 env=self._environment | channel | {"JPY_PARENT_PID": str(os.getpid())},
                 start_new_session=True,
             )
-        template = await self._greeted(process, greeted)
-        await template.warm((*COMMON_MODULES, *self._modules.get(interpreter, ())), "", ())
-        return template
+        return await self._greeted(process, greeted)
 
     async def _fork(self, base: Template) -> Template:
         channel, greeted = self._expect()
@@ -276,13 +276,20 @@ class Templates:
             raise PublishRefused("the process that shall load services ended at once; its log is templates.log")
         return Template(process, greeted.result())
 
-    async def _learn(self, interpreter: str, base: Template, modules: tuple[str, ...]) -> None:
-        """Let the base import, for the next revision, what this one has brought in."""
-        known = self._modules.setdefault(interpreter, set())
-        new = {name for name in modules if not name.startswith("_") and name not in sys.stdlib_module_names} - known
+    def _learn(self, base: Template, modules: tuple[str, ...]) -> None:
+        """Let the base import meanwhile, for the next revision, what this one has brought in."""
+        names = {name for name in modules if not name.startswith("_") and name not in sys.stdlib_module_names}
+        new = (names | set(COMMON_MODULES)) - base.imported
         if new:
-            known |= new
-            await base.warm(sorted(new), "", ())
+            base.imported |= new
+            task = asyncio.ensure_future(_warm(base, sorted(new)))
+            self._warming.add(task)
+            task.add_done_callback(self._warming.discard)
+
+
+async def _warm(base: Template, modules: list[str]) -> None:
+    with contextlib.suppress(PublishRefused):  # it has ended; the next one is told again
+        await base.warm(modules, "", ())
 
 
 CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
