@@ -34,6 +34,14 @@ def upload(server, objects=None, *, stream=None, send=True, **more):
     return answer
 
 
+def scoring(process):
+    """The pid of a process that is a kernel, forked or not: it lives in a working directory of its own."""
+    try:
+        return process.pid if process.cwd().endswith("/work") else None
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return None
+
+
 def left_over(server):
     blobs = [path for path in (server.data_dir / "blobs").rglob("*") if path.is_file()]
     uploads = list((server.data_dir / "uploads").iterdir())
@@ -43,9 +51,7 @@ def left_over(server):
             for t in ("revisions", "versions", "blob_references")
         ]
     database.close()
-    kernels = [
-        p for p in server.processes() if p.status() != psutil.STATUS_ZOMBIE and "runtime.kernel" in str(p.cmdline())
-    ]
+    kernels = [pid for process in server.processes() if (pid := scoring(process))]
     return blobs, uploads, rows, kernels
 
 
