@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 2.0
 """How long an interrupted call may take to end before its kernel is killed."""
 
-AHEAD_SECONDS = 0.002
+AHEAD_SECONDS = 0.004
 """How much work, by recent run times, may be sent to a kernel that is busy, so that it never waits for us."""
 MOST_AHEAD = 64
 
