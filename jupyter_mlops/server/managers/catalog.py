@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jupyter_mlops.errors import NotFound
+from jupyter_mlops.errors import Forbidden, NotFound
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import Revision, ServiceView
@@ -54,6 +54,22 @@ class Catalog:
         if revision is None:
             known = ", ".join(list(versions)[-10:])
             raise NotFound(f"service {name!r} has no version {version!r}; it has {known}")
+        return revision
+
+    def mine(self, identity: Identity, name: str, version: str) -> Revision:
+        """The revision of a version that the caller may change.
+
+        Raises
+        ------
+        Forbidden
+            When it was published by somebody else, and the caller is no Owner.
+        """
+        revision = self.find(name, version)
+        if not may_change(identity, revision):
+            raise Forbidden(
+                f"service {name} version {version} was published by {revision.published_by}; "
+                "only its publisher and Owners may change it"
+            )
         return revision
 
     def get(self, name: str, version: str) -> Revision | None:

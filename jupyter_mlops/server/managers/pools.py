@@ -8,14 +8,14 @@ import time
 
 import psutil
 
-from jupyter_mlops.errors import Conflict, Forbidden
+from jupyter_mlops.errors import Conflict
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import KernelView, PoolSettings, PoolStatus, PoolView, read_settings
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.managers.access import require
-from jupyter_mlops.server.managers.catalog import Catalog, may_change
+from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.metrics import Metrics
 from jupyter_mlops.server.stores.services import ServiceStore
@@ -55,12 +55,14 @@ class PoolManager:
         Conflict
             When its initial kernels, with those of all others, are more than the server's budget.
         """
-        revision = self._mine(identity, name, version)
+        require(identity, Action.PUBLISH)
+        revision = self._catalog.mine(identity, name, version)
         return await self._set(revision, read_settings(body, self._catalog.settings(revision)))
 
     async def reset(self, identity: Identity, name: str, version: str) -> None:
         """Give a version's pool the default settings again."""
-        await self._set(self._mine(identity, name, version), PoolSettings())
+        require(identity, Action.PUBLISH)
+        await self._set(self._catalog.mine(identity, name, version), PoolSettings())
 
     async def set(self, revision: Revision, settings: PoolSettings) -> None:
         """Apply settings that came with a publish."""
@@ -152,16 +154,6 @@ class PoolManager:
         self._catalog.set_settings(revision, settings)
         self._executions.configure(revision, settings)
         return settings
-
-    def _mine(self, identity: Identity, name: str, version: str) -> Revision:
-        require(identity, Action.PUBLISH)
-        revision = self._catalog.find(name, version)
-        if not may_change(identity, revision):
-            raise Forbidden(
-                f"service {name} version {version} was published by {revision.published_by}; "
-                "only its publisher and Owners may change its pool"
-            )
-        return revision
 
 
 def _kernel(kernel: Kernel) -> KernelView:

@@ -16,14 +16,14 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET
 
-from jupyter_mlops.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from jupyter_mlops.errors import Conflict, InvalidRequest, NotFound
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings, read_settings
 from jupyter_mlops.schema.services import Definition, PublishRequest, Revision, ServiceView
 from jupyter_mlops.schema.snapshots import Manifest
 from jupyter_mlops.schema.types import check_name
 from jupyter_mlops.server.managers.access import require
-from jupyter_mlops.server.managers.catalog import Catalog, may_change, view
+from jupyter_mlops.server.managers.catalog import Catalog, view
 from jupyter_mlops.server.managers.differences import differences
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
@@ -160,7 +160,7 @@ class ServiceManager:
         require(identity, Action.PUBLISH)
         try:
             async with self._publishing[name]:
-                old = self._mine(identity, name, version)
+                old = self._catalog.mine(identity, name, version)
                 manifest = self._manifest(identity, request) or old.manifest
                 definition = _definition(request, old.definition, manifest)
                 number = await self._store.last_number(name, old.version) + 1
@@ -186,21 +186,12 @@ class ServiceManager:
         """
         require(identity, Action.PUBLISH)
         async with self._publishing[name]:
-            revision = self._mine(identity, name, version)
+            revision = self._catalog.mine(identity, name, version)
             held = await self._store.delete(name, revision.version)
             self._catalog.remove(revision)
             self._executions.retire(revision)
         await self._uploads.release(held)
         self._events.emit("deleted", revision)
-
-    def _mine(self, identity: Identity, name: str, version: str) -> Revision:
-        revision = self._catalog.find(name, version)
-        if not may_change(identity, revision):
-            raise Forbidden(
-                f"service {name} version {version} was published by {revision.published_by}; "
-                "only its publisher and Owners may change it"
-            )
-        return revision
 
     def _manifest(self, identity: Identity, request: PublishRequest) -> Manifest | None:
         if request.snapshot_id is not UNSET and request.snapshot_id is not None:
