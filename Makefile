@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Jupyter asks root to say so; in a container there is often nobody else.
+LAB_OPTIONS := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 SOURCES := pyproject.toml hatch_build.py labextension/package.json labextension/package-lock.json \
 	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/src/*/*.tsx labextension/style/*)
 
@@ -19,7 +21,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
 
 lab: $(VENV)/.demo
-	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/quickstart.ipynb
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not ui and not slow"

@@ -162,8 +162,8 @@ class Templates:
         The run directory, for the logs.
     listener:
         What templates connect to.
-    command:
-        Makes the command line of a base from the path of its interpreter.
+    path:
+        A folder that holds this package and nothing else, for interpreters that lack it.
     environment:
         Variables of every process that the server starts.
     """

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, create_engine, event, select, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DatabaseError
 
@@ -124,11 +124,6 @@ def count_change(connection: Connection) -> None:
     """Raise the change counter: what was read before is to be read again."""
     statement = insert(meta).values(key="changes", value=1)
     connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": meta.c.value + 1}))
-
-
-def changes(connection: Connection) -> int:
-    """The change counter."""
-    return int(connection.execute(select(meta.c.value).where(meta.c.key == "changes")).scalar() or 0)
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
