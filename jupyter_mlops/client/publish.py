@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from jupyter_mlops.client.capture import Capture
+from jupyter_mlops.capture import Capture
 from jupyter_mlops.client.service import Service, make_service
 from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.errors import MLOpsError, NotFound

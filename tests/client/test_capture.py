@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_mlops.client.capture import Overlay, capture
+from jupyter_mlops.capture import Overlay, capture
 from jupyter_mlops.errors import CaptureError
 
 LIVES = {

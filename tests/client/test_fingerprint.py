@@ -12,7 +12,7 @@ import textwrap
 
 import pytest
 
-from jupyter_mlops.client.capture import capture
+from jupyter_mlops.capture import capture
 
 NOTEBOOK = """
     import enum
@@ -71,7 +71,7 @@ NOTEBOOK = """
 
 SCRIPT = """
 import json, linecache, sys
-from jupyter_mlops.client.capture import capture
+from jupyter_mlops.capture import capture
 filename, source = sys.argv[1:]
 linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
 namespace = {"__name__": "__main__"}

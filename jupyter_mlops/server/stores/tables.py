@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the files."""
 
 metadata = MetaData()
@@ -78,6 +78,31 @@ blob_references = Table(
     Column("revision", String, ForeignKey("revisions.id", ondelete="CASCADE"), primary_key=True),
     Column("owner", String, nullable=False),
     Index("blob_references_by_owner", "owner", "digest"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("ordinal", Integer, primary_key=True, autoincrement=True),  # order of creation
+    Column("id", String, nullable=False, unique=True),
+    Column("owner", String, nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),  # schema.snapshots.Snapshot as JSON
+    sqlite_autoincrement=True,
+)
+
+snapshot_blobs = Table(
+    "snapshot_blobs",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("snapshot", String, ForeignKey("snapshots.id", ondelete="CASCADE"), primary_key=True),
+)
+
+compute_nodes = Table(
+    "compute_nodes",
+    metadata,
+    Column("ordinal", Integer, primary_key=True, autoincrement=True),  # order of entry
+    Column("uri", String, nullable=False, unique=True),
+    sqlite_autoincrement=True,
 )
 
 meta = Table(

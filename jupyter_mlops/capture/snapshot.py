@@ -14,13 +14,13 @@ from typing import Any
 
 from blake3 import blake3
 
-from jupyter_mlops.client.capture.culprit import find_culprit
-from jupyter_mlops.client.capture.environment import environment
-from jupyter_mlops.client.capture.files import local_modules
-from jupyter_mlops.client.capture.fingerprint import Fingerprinter
-from jupyter_mlops.client.capture.labels import Labels
-from jupyter_mlops.client.capture.pickler import CapturePickler, Sink, goes_out_of_band
-from jupyter_mlops.client.capture.reach import belongs_to_shell
+from jupyter_mlops.capture.culprit import find_culprit
+from jupyter_mlops.capture.environment import environment
+from jupyter_mlops.capture.files import local_modules
+from jupyter_mlops.capture.fingerprint import Fingerprinter
+from jupyter_mlops.capture.labels import Labels
+from jupyter_mlops.capture.pickler import CapturePickler, Sink, goes_out_of_band
+from jupyter_mlops.capture.reach import belongs_to_shell
 from jupyter_mlops.errors import CaptureError
 from jupyter_mlops.schema.snapshots import Blob, Captured, Manifest, SnapshotFile
 

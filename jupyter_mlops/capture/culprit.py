@@ -7,7 +7,7 @@ from itertools import islice
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from jupyter_mlops.client.capture.pickler import is_importable
+from jupyter_mlops.capture.pickler import is_importable
 
 MAX_DEPTH = 12
 MAX_CHILDREN = 1000

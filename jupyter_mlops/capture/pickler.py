@@ -16,9 +16,9 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
-from jupyter_mlops.client.capture.labels import Labels
-from jupyter_mlops.client.capture.reach import Uses, belongs_to_shell, real_globals, uses
-from jupyter_mlops.client.capture.reducers import BY_VALUE
+from jupyter_mlops.capture.labels import Labels
+from jupyter_mlops.capture.reach import Uses, belongs_to_shell, real_globals, uses
+from jupyter_mlops.capture.reducers import BY_VALUE
 from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
 
 MAIN_REFERENCE = ("main",)

@@ -32,8 +32,8 @@ from typing import Any
 import cloudpickle
 from blake3 import blake3
 
-from jupyter_mlops.client.capture.pickler import is_importable
-from jupyter_mlops.client.capture.reach import real_globals, uses
+from jupyter_mlops.capture.pickler import is_importable
+from jupyter_mlops.capture.reach import real_globals, uses
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _CLASS_NOISE = frozenset(
