@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from msgspec import Raw
 
-from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.capture import Capture, Overlay, capture
 from jupyter_mlops.capture.pickler import is_importable
+from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.client.declare import from_type
 from jupyter_mlops.client.pools import pool_json
 from jupyter_mlops.client.publish import Target, publish, request_for

@@ -10,8 +10,8 @@ from typing import Any
 
 from IPython.core.error import UsageError
 
-from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.capture import capture
+from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.client.declare import from_type
 from jupyter_mlops.client.definition import must_be_synchronous, source_of
 from jupyter_mlops.client.pools import pool_json

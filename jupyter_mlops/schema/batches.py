@@ -22,7 +22,8 @@ class BatchState(StrEnum):
 
 class StartBatchExecutionResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The id of a new batch under both names: Machine Learning Server's SDK reads the first, its documents say
-    the second."""
+    the second.
+    """
 
     BatchExecutionId: str
     batchExecutionId: str  # noqa: N815
