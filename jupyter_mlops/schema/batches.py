@@ -21,7 +21,9 @@ class BatchState(StrEnum):
 
 
 class StartBatchExecutionResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """The id of a new batch under both names: Machine Learning Server's SDK reads the first, its documents say
+    """The id of a new batch, under both names.
+
+    Machine Learning Server's SDK reads the first, its documents say
     the second.
     """
 
