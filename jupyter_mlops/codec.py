@@ -114,6 +114,32 @@ def to_wire(value: Any, parameter: Parameter) -> Any:
         ) from None
 
 
+def json_of(value: Any) -> Any:
+    """Turn any value that JSON can say into what JSON says for it; no type is declared.
+
+    Parameters
+    ----------
+    value:
+        A scalar, an array of one or two dimensions, a Series, a DataFrame (an object of columns), or lists, tuples,
+        sets and dicts of these.
+
+    Raises
+    ------
+    TypeError
+        Naming the type that has no JSON form.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_of(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [json_of(part) for part in value]
+    if hasattr(value, "columns") and hasattr(value, "iloc"):
+        return _encode_frame(value)
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape and hasattr(value, "tolist"):
+        return json_of(value.tolist())
+    return scalar(value)
+
+
 def _single(value: Any) -> Any:
     """The one element of a size-1 array, Series, Index or DataFrame; other values unchanged."""
     size = getattr(value, "size", None)

@@ -11,6 +11,7 @@ the same class, so a caller catches `Conflict` wherever it happened.
     |- NotAuthenticated            no credential, or one that is wrong or expired
     |- Forbidden                   the caller's role does not allow it
     |- NotFound                    there is no such thing, or it is not the caller's to see
+    |- Gone                        it was here, and has ended
     |- Conflict                    the name is taken, or the state does not allow it
     |- TooLarge                    a body over its route's limit
     |- UnsupportedMediaType        a body in a form that the route does not read
@@ -70,6 +71,10 @@ class Forbidden(MLOpsError):
 
 class NotFound(MLOpsError):
     """There is no such thing."""
+
+
+class Gone(MLOpsError):
+    """It was here, and has ended."""
 
 
 class Conflict(MLOpsError):

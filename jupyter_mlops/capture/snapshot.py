@@ -178,6 +178,11 @@ def digest(content: memoryview) -> str:
     return blake3(content, max_threads=blake3.AUTO).hexdigest()
 
 
+def digest_of_file(path: Path) -> str:
+    """BLAKE3 of a file's bytes, in hex."""
+    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
+
+
 def _check_dropped(found: dict[str, _Found], dropped: frozenset[str], init: str | None) -> None:
     """Refuse to drop what code reads, unless something it calls first makes it again."""
     made = {write for one in found.values() for write in one.writes}

@@ -78,7 +78,7 @@ def send(transport: Transport, captured: Capture) -> str:
     try:
         for digest in dict.fromkeys(upload.missing):
             path = f"/uploads/{segment(upload.id)}/{digest}"
-            transport.request("PUT", path, content=captured.blobs[digest], timeout=UPLOAD_SECONDS)
+            transport.request("PUT", path, content=captured.blobs[digest], usual=UPLOAD_SECONDS)
     except (MLOpsError, KeyboardInterrupt):
         _forget(transport, upload.id)
         raise
@@ -123,9 +123,10 @@ def _publish(transport: Transport, target: Target, request: PublishRequest) -> t
         path, method = services_path(target.name, known[-1].version), "PATCH"
     else:
         path, method = services_path(target.name, target.version), "POST"
+        request = msgspec.structs.replace(request, reuse=True)
         if target.version is None:
             request = msgspec.structs.replace(request, numbered=True)
-    version = transport.json(method, path, request, timeout=PUBLISH_SECONDS)
+    version = transport.json(method, path, request, usual=PUBLISH_SECONDS)
     unchanged = any(view.version == version for view in known) and not target.update
     return version, unchanged
 

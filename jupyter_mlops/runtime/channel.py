@@ -22,16 +22,20 @@ from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.invoke import Invoker
 from jupyter_mlops.runtime.load import load
 from jupyter_mlops.runtime.mark import Mark
+from jupyter_mlops.runtime.workspace import Workspace, open_workspace
 from jupyter_mlops.schema.channel import (
     MAX_FRAME,
     Call,
     Cancel,
+    Done,
     Greeting,
     Group,
     GroupReply,
     Load,
     Loaded,
+    Open,
     Reply,
+    SessionRequest,
     ToKernel,
 )
 
@@ -50,8 +54,9 @@ class Channel(asyncio.Protocol):
         self._frames = Frames(MAX_FRAME)
         self._decoder = msgspec.msgpack.Decoder(ToKernel)
         self._encoder = msgspec.msgpack.Encoder()
-        self._waiting: deque[Call | Group] = deque()
-        self._task: asyncio.Task[Reply] | None = None
+        self._waiting: deque[Call | Group | SessionRequest] = deque()
+        self._task: asyncio.Task[Reply] | asyncio.Task[Done] | None = None
+        self._workspace: Workspace | None = None
         self._invoker: Invoker | None = None
         self._transport: asyncio.Transport
 
@@ -69,12 +74,15 @@ class Channel(asyncio.Protocol):
         """Read everything that arrived, so that a cancellation overtakes its call, then run the calls."""
         for message in self._frames.feed(data):
             match self._decoder.decode(message):
-                case Call() | Group() as call:
-                    self._waiting.append(call)
                 case Cancel(id=cancelled):
                     self._waiting = deque(call for call in self._waiting if call.id != cancelled)
                 case Load() as request:
                     self._load(request)
+                case Open() as request:
+                    self._workspace = open_workspace(request)
+                    self._send(Loaded(""))
+                case call:
+                    self._waiting.append(call)
         self._run_waiting()
 
     def _load(self, request: Load) -> None:
@@ -88,24 +96,32 @@ class Channel(asyncio.Protocol):
     def _run_waiting(self) -> None:
         while self._waiting and self._task is None:
             call = self._waiting.popleft()
+            if not isinstance(call, Call | Group):
+                assert self._workspace is not None, "the server sends requests only after Loaded"
+                self._follow(asyncio.ensure_future(self._workspace.serve(call)))
+                continue
             assert self._invoker is not None, "the server sends calls only after Loaded"
             if isinstance(call, Group):
                 self._send(self._invoker.run_group(call))
             elif self._invoker.asynchronous:
-                self._task = asyncio.ensure_future(self._invoker.run_async(call))
-                self._task.add_done_callback(self._finish)
+                self._follow(asyncio.ensure_future(self._invoker.run_async(call)))
             else:
                 self._send(self._invoker.run(call))
 
-    def _finish(self, task: asyncio.Task[Reply]) -> None:
+    def _follow(self, task: asyncio.Task[Reply] | asyncio.Task[Done]) -> None:
+        self._task = task
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[Reply] | asyncio.Task[Done]) -> None:
         self._task = None
         self._send(task.result())
         self._run_waiting()
 
     def _on_interrupt(self, number: int, where: FrameType | None) -> None:  # noqa: ARG002
         """Stop the running call; an interrupt that comes between two calls hits nothing."""
-        if self._invoker is not None:
-            self._invoker.interrupt()
+        for runner in (self._invoker, self._workspace):
+            if runner is not None:
+                runner.interrupt()
 
-    def _send(self, message: Greeting | Loaded | Reply | GroupReply) -> None:
+    def _send(self, message: Greeting | Loaded | Reply | GroupReply | Done) -> None:
         self._transport.write(frame(self._encoder.encode(message)))

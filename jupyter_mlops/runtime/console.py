@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 
 class Console(io.TextIOBase):
@@ -42,14 +43,16 @@ class Console(io.TextIOBase):
             return self._before.write(text)
         room = self._limit - self._length
         if room >= len(text):
-            self._parts.append(text)
-            self._length += len(text)
+            self._keep(text)
         else:
             if room > 0:
-                self._parts.append(text[:room])
-                self._length += room
+                self._keep(text[:room])
             self._dropped += len(text) - max(room, 0)
         return len(text)
+
+    def _keep(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
 
     def flush(self) -> None:
         """Flush what lies underneath; a call's text waits for its answer."""
@@ -71,3 +74,29 @@ class Console(io.TextIOBase):
         self._parts.clear()
         self._length = self._dropped = 0
         return text
+
+
+class LiveConsole(Console):
+    """A console whose text can be read from outside while the execution runs.
+
+    Parameters
+    ----------
+    limit:
+        Characters kept of one execution.
+    path:
+        The file that holds the text of the running execution, or of the last one.
+    """
+
+    def __init__(self, limit: int, path: str) -> None:
+        super().__init__(limit)
+        self._file = Path(path).open("wb", buffering=0)  # noqa: SIM115  # open as long as the session
+
+    def begin(self) -> None:
+        """Start keeping, with an empty file."""
+        self._file.seek(0)
+        self._file.truncate()
+        super().begin()
+
+    def _keep(self, text: str) -> None:
+        super()._keep(text)
+        self._file.write(text.encode("utf-8", "replace"))

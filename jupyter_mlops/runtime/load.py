@@ -84,7 +84,7 @@ def _load(request: Load) -> Service:
     if request.stream:
         objects = load_objects(request.stream, request.buffers)
     namespace.update(objects)
-    _limit_threads(request.threads)
+    limit_threads(request.threads)
     function = objects[definition.function] if definition.function else None
     code = init_code = None
     if function is None:
@@ -111,7 +111,7 @@ class _InitFailed(Exception):
     """The service's `init` raised; the message is its traceback."""
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """Keep libraries that a template has imported to this kernel's share of the cores; variables tell the others."""
     if "numpy" in sys.modules:
         with contextlib.suppress(ImportError):
@@ -123,16 +123,24 @@ def _compile(code: str, name: str) -> CodeType:
     return compile(code, name, "exec")
 
 
-def explain(error: BaseException) -> str:
-    """Say in a sentence why a snapshot does not load, and what to do."""
+def explain(error: BaseException, what: str = "the service", again: str = "publish again") -> str:
+    """Say in a sentence why a snapshot or an object does not load, and what to do.
+
+    Parameters
+    ----------
+    error:
+        What loading raised.
+    what, again:
+        What was loaded, and what to do when its needs are met.
+    """
     match error:
         case _InitFailed():
             return f"init raised:\n{error}"
         case ModuleNotFoundError():
             name = (error.name or str(error)).partition(".")[0]
             return (
-                f"the service needs the module {name!r}, which {sys.executable} does not have; install it there "
-                f"({sys.executable} -m pip install {name}) and publish again. A module that is a file of your own "
+                f"{what} needs the module {name!r}, which {sys.executable} does not have; install it there "
+                f"({sys.executable} -m pip install {name}) and {again}. A module that is a file of your own "
                 "belongs in a notebook cell, or in an installed package"
             )
         case SyntaxError():
@@ -140,7 +148,8 @@ def explain(error: BaseException) -> str:
         case KeyboardInterrupt() | SystemExit():
             return f"loading was stopped by {type(error).__name__}"
         case _:
-            return f"the snapshot does not load: {type(error).__name__}: {error}"
+            loaded = "the snapshot" if what == "the service" else what
+            return f"{loaded} does not load: {type(error).__name__}: {error}"
 
 
 def user_traceback(error: BaseException) -> str:

@@ -26,9 +26,15 @@ def load_objects(stream: str, buffers: tuple[str, ...]) -> dict[str, Any]:
         Paths of its out-of-band buffers, in order.
     """
     if stream not in _loaded:
-        with Path(stream).open("rb") as file:
-            _loaded[stream] = _Unpickler(file, buffers=_mapped(buffers)).load()
+        _loaded[stream] = read_objects(stream, buffers)
     return _loaded[stream]
+
+
+def read_objects(stream: str, buffers: tuple[str, ...]) -> dict[str, Any]:
+    """Load a snapshot's objects by name, new ones each time; the parameters are those of `load_objects`."""
+    with Path(stream).open("rb") as file:
+        objects: dict[str, Any] = _Unpickler(file, buffers=_mapped(buffers)).load()
+    return objects
 
 
 class _Unpickler(pickle.Unpickler):

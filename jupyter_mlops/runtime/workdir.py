@@ -46,6 +46,10 @@ class WorkDir:
         changed = (path for path, state in now.items() if state != _FOLDER and self._settled.get(path) != state)
         return tuple(sorted(changed)), True
 
+    def accept(self) -> None:
+        """Take the directory as it is now for what the next execution finds; nothing is put back."""
+        self._settled = self._scan()
+
     def read(self, name: str, limit: int) -> bytes | None:
         """Content of a regular file in the directory itself, or None when there is none.
 

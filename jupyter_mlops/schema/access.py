@@ -23,12 +23,13 @@ class Action(StrEnum):
     CONSUME = "consume"  #: call any service, read its description and Swagger
     LIST = "list"  #: see every service and the server's status
     PUBLISH = "publish"  #: upload a snapshot, publish a service, change or delete one's own
+    RUN_CODE = "run-code"  #: open sessions, run code in them, keep snapshots
     MANAGE_ALL = "manage-all"  #: change or delete anybody's service, see its code
 
 
 PERMISSIONS: dict[Role, frozenset[Action]] = {
     Role.OWNER: frozenset(Action),
-    Role.CONTRIBUTOR: frozenset({Action.CONSUME, Action.LIST, Action.PUBLISH}),
+    Role.CONTRIBUTOR: frozenset({Action.CONSUME, Action.LIST, Action.PUBLISH, Action.RUN_CODE}),
     Role.READER: frozenset({Action.CONSUME, Action.LIST}),
 }
 

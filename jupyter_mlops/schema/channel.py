@@ -94,6 +94,81 @@ class Group(msgspec.Struct, frozen=True, array_like=True, tag="group"):
     columns: bytes
 
 
+class Open(msgspec.Struct, frozen=True, array_like=True, tag="open"):
+    """Become a session: the answer is `Loaded`, what follows are requests, and each is answered by `Done`."""
+
+    mark: str
+    """Path of the file that holds the start mark."""
+    console: str
+    """Path of the file that takes what an execution prints, while it prints."""
+    console_limit: int
+    threads: int
+
+
+class Execute(msgspec.Struct, frozen=True, array_like=True, tag="execute"):
+    """To a session: set variables, run code, read variables."""
+
+    id: int
+    code: str
+    inputs: bytes
+    """A MessagePack map of variable to value."""
+    outputs: tuple[str, ...]
+
+
+class ListObjects(msgspec.Struct, frozen=True, array_like=True, tag="list-objects"):
+    """To a session: the names of the user's variables."""
+
+    id: int
+
+
+class SetObject(msgspec.Struct, frozen=True, array_like=True, tag="set-object"):
+    """To a session: make the variable `name` of the pickle (by dill) in the file `path`."""
+
+    id: int
+    name: str
+    path: str
+
+
+class GetObject(msgspec.Struct, frozen=True, array_like=True, tag="get-object"):
+    """To a session: pickle the variable `name` by dill into the new file `path`."""
+
+    id: int
+    name: str
+    path: str
+
+
+class DeleteObject(msgspec.Struct, frozen=True, array_like=True, tag="delete-object"):
+    """To a session: forget the variable `name`."""
+
+    id: int
+    name: str
+
+
+class Capture(msgspec.Struct, frozen=True, array_like=True, tag="capture"):
+    """To a session: write a snapshot's blobs, each under its digest, into `folder`; `Done` holds the manifest."""
+
+    id: int
+    folder: str
+
+
+class Restore(msgspec.Struct, frozen=True, array_like=True, tag="restore"):
+    """To a session: add a snapshot's objects to the variables, and its files to the working directory."""
+
+    id: int
+    stream: str
+    buffers: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """A session's answer: `body` as the request says, or the class of `jupyter_mlops.errors` that says why not."""
+
+    id: int
+    body: bytes = b""
+    error: str = ""
+    message: str = ""
+
+
 class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
     """Do not run this call if it has not begun."""
 
@@ -162,6 +237,7 @@ class Forked(msgspec.Struct, frozen=True, array_like=True, tag="forked"):
     pid: int
 
 
-ToKernel = Load | Call | Group | Cancel
+SessionRequest = Execute | ListObjects | SetObject | GetObject | DeleteObject | Capture | Restore
+ToKernel = Load | Call | Group | Cancel | Open | SessionRequest
 ToTemplate = Warm | Fork
-ToServer = Greeting | Loaded | Reply | GroupReply | Warmed | Forked
+ToServer = Greeting | Loaded | Reply | GroupReply | Done | Warmed | Forked

@@ -44,6 +44,8 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The function takes columns, and calls that wait together run as one."""
     pool: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """`schema.pools.PoolSettings`, any part: they can be changed later without a new revision."""
+    reuse: bool = False
+    """Return a version that exists with this very content, where Machine Learning Server answered 409."""
     numbered: bool = False
     """Without a version: return the latest if nothing changed, else take the next whole number."""
 

@@ -116,6 +116,21 @@ class Manifest(Wire, frozen=True):
             seen.add(file.path)
 
 
+class Snapshot(Wire, frozen=True):
+    """A snapshot that a user keeps: immutable, and seen by nobody else."""
+
+    id: str
+    name: str
+    owner: str
+    created: str
+    """ISO 8601 in UTC, microseconds, no zone."""
+    manifest: Manifest
+
+    def empty(self) -> bool:
+        """Whether it holds neither objects nor files."""
+        return not self.manifest.names and not self.manifest.files
+
+
 class BeginUpload(Wire, frozen=True):
     """Body of `POST /uploads`: what will be sent."""
 

@@ -35,6 +35,7 @@ from jupyter_mlops.server.kernels import guardian
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.launcher import Launcher
+from jupyter_mlops.server.kernels.session import SessionKernel
 from jupyter_mlops.server.kernels.templates import Templates, available
 from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.catalog import Catalog
@@ -43,12 +44,16 @@ from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.metrics import Metrics
 from jupyter_mlops.server.managers.pools import PoolManager, default_budget
 from jupyter_mlops.server.managers.services import ServiceManager
+from jupyter_mlops.server.managers.sessions import SessionManager
+from jupyter_mlops.server.managers.snapshots import SnapshotManager
 from jupyter_mlops.server.managers.status import StatusManager
 from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.managers.workspaces import WorkspaceManager
 from jupyter_mlops.server.stores.access import AccessStore
 from jupyter_mlops.server.stores.blobs import BlobStore
 from jupyter_mlops.server.stores.database import Database
 from jupyter_mlops.server.stores.services import ServiceStore
+from jupyter_mlops.server.stores.snapshots import References, SnapshotStore
 from jupyter_mlops.signing import read_key
 
 PASSWORD_VARIABLE = "JUPYTER_MLOPS_ADMIN_PASSWORD"  # noqa: S105
@@ -103,6 +108,10 @@ class ServeApp(JupyterApp):
     )
     max_kernels = Int(
         0, config=True, help="Most scoring kernels at a time, all services together; 0 for eight a core, at least 16."
+    )
+    sessions_per_user = Int(10, config=True, help="Most sessions that one user may have open at a time.")
+    session_idle_timeout = Float(
+        4 * 3600.0, config=True, help="Seconds without a request after which a session is closed."
     )
     fork = Bool(
         True, config=True, help="Fork kernels from processes that have the service loaded, where the system can."
@@ -164,8 +173,9 @@ class Server:
         self._access_log = AccessLog()
         self._catalog = Catalog()
         services, blobs = ServiceStore(self._database), BlobStore(directory)
+        references = References(self._database)
         self._access = AccessManager(AccessStore(self._database), read_key(directory), self._instance)
-        self._uploads = UploadManager(directory, self._database, services, blobs)
+        self._uploads = UploadManager(directory, self._database, references, blobs)
         templates = None
         if settings.fork and available() and not settings.channel_tcp:
             launcher = self._launcher
@@ -175,8 +185,17 @@ class Server:
             self._catalog, self._uploads, self._launcher, self._listener, templates, budget, metrics
         )
         self._pools = PoolManager(services, self._catalog, self._executions, budget, metrics)
+        self._snapshots = SnapshotManager(SnapshotStore(self._database), self._uploads, directory / "uploads")
+        self._sessions = SessionManager(
+            lambda: SessionKernel.start(self._launcher, self._listener, templates),
+            self._snapshots,
+            self._uploads,
+            budget,
+            per_user=settings.sessions_per_user,
+            idle_seconds=settings.session_idle_timeout,
+        )
         self._services = ServiceManager(
-            services, self._catalog, self._uploads, self._executions, self._events, self._pools
+            services, self._catalog, self._uploads, self._snapshots, self._executions, self._events, self._pools
         )
         self._status = StatusManager(self._instance, self._catalog, self._pools)
         self._http: ScoringServer | None = None
@@ -202,6 +221,7 @@ class Server:
         await self._services.open()
         await self._listener.start()
         self._executions.start()
+        self._sessions.start()
         for outdated in below_floor():
             log.warning("%s: update it; below that it has known weaknesses (docs/security.md)", outdated)
         application = ScoringApplication(
@@ -238,6 +258,7 @@ class Server:
         self._status.draining = True
         if self._http is not None:
             self._http.stop()
+        await self._sessions.close()
         await self._executions.close()
         if self._http is not None:
             await self._http.close_all_connections()
@@ -261,6 +282,9 @@ class Server:
             executions=self._executions,
             uploads=self._uploads,
             pools=self._pools,
+            sessions=self._sessions,
+            workspaces=WorkspaceManager(self._sessions),
+            snapshots=self._snapshots,
             status=self._status,
             events=self._events,
             hosts=hosts,

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import re
 import secrets
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from tornado.httputil import HTTPHeaders, format_timestamp, split_host_and_port
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from jupyter_mlops import errors
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.schema.access import Identity
 from jupyter_mlops.schema.errors import ErrorBody
+from jupyter_mlops.server.handlers.spool import pieces
 from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.pools import PoolManager
 from jupyter_mlops.server.managers.services import ServiceManager
+from jupyter_mlops.server.managers.sessions import SessionManager
+from jupyter_mlops.server.managers.snapshots import SnapshotManager
 from jupyter_mlops.server.managers.status import StatusManager
 from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.managers.workspaces import WorkspaceManager
 
 T = TypeVar("T")
 
@@ -38,6 +45,7 @@ STATUS_OF: dict[type[MLOpsError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Gone: 410,
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.PublishRefused: 422,
@@ -66,6 +74,9 @@ class Managers:
     executions: ExecutionManager
     uploads: UploadManager
     pools: PoolManager
+    sessions: SessionManager
+    workspaces: WorkspaceManager
+    snapshots: SnapshotManager
     status: StatusManager
     events: Events
     hosts: frozenset[str] | None
@@ -146,8 +157,15 @@ class BaseHandler(RequestHandler):
         """The whole body."""
         return b"".join(self._received)
 
-    def decode(self, kind: type[T]) -> T:
+    def decode(self, kind: type[T], *, or_empty: bool = False) -> T:
         """Decode the body as JSON of a wire type.
+
+        Parameters
+        ----------
+        kind:
+            The wire type.
+        or_empty:
+            Take an empty body for an empty object.
 
         Raises
         ------
@@ -155,7 +173,7 @@ class BaseHandler(RequestHandler):
             With the JSON path and the expected type of what does not fit.
         """
         try:
-            return msgspec.json.decode(self.body(), type=kind)
+            return msgspec.json.decode(self.body() or (b"{}" if or_empty else b""), type=kind)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at ")
             raise errors.InvalidRequest(
@@ -169,6 +187,26 @@ class BaseHandler(RequestHandler):
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(value))
+
+    async def send_file(self, file: BinaryIO, name: str, kind: str = "application/octet-stream") -> None:
+        """Finish with an open file, a piece at a time, as an attachment that no browser runs.
+
+        Parameters
+        ----------
+        file:
+            Open for reading; it is closed.
+        name:
+            What a browser is to call it.
+        kind:
+            Its media type.
+        """
+        self.set_header("Content-Type", kind)
+        self.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='')}")
+        self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+        async for piece in pieces(file):
+            self.write(piece)
+            await self.flush()
+        await self.finish()
 
     def refuse(self, error: MLOpsError) -> None:
         """Finish with an error as JSON."""
@@ -198,7 +236,7 @@ class BaseHandler(RequestHandler):
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log defects with their stack, and refusals not at all: the access log has them."""
-        if not isinstance(value, MLOpsError | HTTPError):
+        if not isinstance(value, MLOpsError | HTTPError | StreamClosedError):  # the last: its reader has gone away
             log.error("correlation=%s %s", self.correlation, self._request_summary(), exc_info=(typ, value, tb))
 
     def _refuse_early(self, error: MLOpsError, size: int) -> None:

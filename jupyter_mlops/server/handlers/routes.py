@@ -11,7 +11,19 @@ from jupyter_mlops.server.handlers.executions import Execution, Swagger
 from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, Status
 from jupyter_mlops.server.handlers.pools import Metrics, Pool, PoolKernels
 from jupyter_mlops.server.handlers.services import Service, Services, Version
+from jupyter_mlops.server.handlers.sessions import (
+    CancelSession,
+    ConsoleOutput,
+    Execute,
+    History,
+    LoadSnapshot,
+    OneSession,
+    Sessions,
+    SessionSnapshot,
+)
+from jupyter_mlops.server.handlers.snapshots import OneSnapshot, Snapshots
 from jupyter_mlops.server.handlers.uploads import Upload, UploadedBlob, Uploads
+from jupyter_mlops.server.handlers.workspaces import Files, Objects, OneFile, OneObject
 
 _PART = r"([^/]+)"
 
@@ -42,6 +54,21 @@ ROUTES: list[tuple[str, Any]] = [
     (rf"/services/{_PART}/{_PART}/pool", Pool),
     (rf"/services/{_PART}/{_PART}/pool/kernels", PoolKernels),
     (r"/metrics", Metrics),
+    (r"/sessions", Sessions),
+    (rf"/sessions/{_PART}", OneSession),
+    (rf"/sessions/{_PART}/force", OneSession),
+    (rf"/sessions/{_PART}/execute", Execute),
+    (rf"/sessions/{_PART}/console-output", ConsoleOutput),
+    (rf"/sessions/{_PART}/history", History),
+    (rf"/sessions/{_PART}/cancel", CancelSession),
+    (rf"/sessions/{_PART}/files", Files),
+    (rf"/sessions/{_PART}/files/{_PART}", OneFile),
+    (rf"/sessions/{_PART}/workspace", Objects),
+    (rf"/sessions/{_PART}/workspace/{_PART}", OneObject),
+    (rf"/sessions/{_PART}/snapshot", SessionSnapshot),
+    (rf"/sessions/{_PART}/loadsnapshot/{_PART}", LoadSnapshot),
+    (r"/snapshots", Snapshots),
+    (rf"/snapshots/{_PART}", OneSnapshot),
     (r"/uploads", Uploads),
     (rf"/uploads/{_PART}", Upload),
     (rf"/uploads/{_PART}/{_PART}", UploadedBlob),

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from io import RawIOBase
 from pathlib import Path
+from typing import BinaryIO
 
 PIECE = 2**20
 
@@ -21,7 +23,7 @@ class Spool:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
         self._waiting = bytearray()
 
@@ -34,12 +36,12 @@ class Spool:
     async def finish(self) -> str:
         """Write the rest; the file's path."""
         await self._flush()
-        return str(self._path)
+        return str(self.path)
 
     def remove(self) -> None:
         """Remove the file."""
         self._file.close()
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     async def _flush(self) -> None:
         piece, self._waiting = self._waiting, bytearray()
@@ -53,14 +55,21 @@ def size_of(path: str) -> int:
 
 async def pieces_of(path: str) -> AsyncIterator[bytes]:
     """Read a kernel's large reply a piece at a time, and remove it at the end."""
-    file = await asyncio.to_thread(Path(path).open, "rb", 0)
+    try:
+        async for piece in pieces(await asyncio.to_thread(Path(path).open, "rb", 0)):
+            yield piece
+    finally:
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(os.unlink, path)
+
+
+async def pieces(file: RawIOBase | BinaryIO) -> AsyncIterator[bytes]:
+    """Read an open file a piece at a time, and close it at the end."""
     try:
         while piece := await asyncio.to_thread(file.read, PIECE):
             yield piece
     finally:
         file.close()
-        with contextlib.suppress(OSError):
-            await asyncio.to_thread(os.unlink, path)
 
 
 def _write_all(descriptor: int, data: bytearray) -> None:

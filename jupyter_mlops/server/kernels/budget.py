@@ -44,13 +44,13 @@ class Budget:
         """Kernels that run or start, in all pools."""
         return sum(member.size() for member in self._members)
 
-    def make_room(self, asking: Member, *, coming: int = 0) -> None:
+    def make_room(self, asking: Member | None, *, coming: int = 0) -> None:
         """Make sure that the kernels which run or start fit.
 
         Parameters
         ----------
         asking:
-            The pool that wants one more; it gives up none.
+            The pool that wants one more; it gives up none. None for a kernel outside the pools.
         coming:
             Kernels that no pool counts yet.
 

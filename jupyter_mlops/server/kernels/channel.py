@@ -16,6 +16,7 @@ from jupyter_mlops.framing import Frames, frame
 from jupyter_mlops.schema.base import CHANNEL_FORMAT
 from jupyter_mlops.schema.channel import (
     MAX_FRAME,
+    Done,
     Forked,
     Greeting,
     GroupReply,
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _GREETING_LIMIT = 4096
 
-Spoken = Loaded | Reply | GroupReply | Warmed | Forked
+Spoken = Loaded | Reply | GroupReply | Done | Warmed | Forked
 """What a kernel or a template says after its greeting."""
 
 

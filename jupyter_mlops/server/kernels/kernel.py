@@ -12,11 +12,24 @@ import signal
 import struct
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from jupyter_mlops.errors import PublishRefused
-from jupyter_mlops.schema.channel import MARK_BYTES, Call, Cancel, Group, GroupReply, Load, Loaded, Reply
+from jupyter_mlops.schema.channel import (
+    MARK_BYTES,
+    Call,
+    Cancel,
+    Done,
+    Group,
+    GroupReply,
+    Load,
+    Loaded,
+    Open,
+    Reply,
+    SessionRequest,
+)
 from jupyter_mlops.server.kernels.channel import Connection, Listener, Spoken
 from jupyter_mlops.server.kernels.launcher import Launched, Launcher
 from jupyter_mlops.server.kernels.templates import Template
@@ -43,13 +56,13 @@ class Kernel:
         self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self.pid = launched.pid
         self.started = time.monotonic()
-        self.sent: dict[int, Call | Group] = {}
+        self.sent: dict[int, Call | Group | SessionRequest] = {}
         """Messages that were sent and not answered, oldest first."""
         self.calls = 0
         """Calls that it has answered."""
         self.reason = ""
         """Why it was ended on purpose, as in "used more than its memory limit"; empty otherwise."""
-        self.on_reply: Callable[[Reply | GroupReply], None] | None = None
+        self.on_reply: Callable[[Reply | GroupReply | Done], None] | None = None
         self.on_gone: Callable[[Kernel], None] | None = None
         connection.on_message = self._receive
         connection.on_lost = self._lost
@@ -60,7 +73,7 @@ class Kernel:
         launcher: Launcher,
         listener: Listener,
         interpreter: str,
-        load: Load,
+        load: Load | Open,
         timeout: float,
         template: Template | None = None,
     ) -> Kernel:
@@ -73,7 +86,7 @@ class Kernel:
         interpreter:
             Path of the Python that scores.
         load:
-            The revision; its `mark` is filled in here.
+            The revision, or what a session is opened with; `mark` and `console` are filled in here.
         timeout:
             Seconds for the process to greet and load.
         template:
@@ -96,7 +109,7 @@ class Kernel:
             async with asyncio.timeout(timeout):
                 connection = await _first(greeted, launcher, launched, interpreter)
                 kernel = cls(launcher, launched, connection)
-                connection.send(msgspec.structs.replace(load, mark=str(launched.mark)))
+                connection.send(_placed(load, launched))
                 loaded = await kernel._loaded
             kernel._check(loaded)
         except TimeoutError:
@@ -108,8 +121,8 @@ class Kernel:
             raise
         return kernel
 
-    def send(self, call: Call | Group) -> None:
-        """Send a call, or several that run as one; the answer comes to `on_reply`."""
+    def send(self, call: Call | Group | SessionRequest) -> None:
+        """Send a call, several that run as one, or a session's request; the answer comes to `on_reply`."""
         self.sent[call.id] = call
         self._connection.send(call)
 
@@ -150,6 +163,11 @@ class Kernel:
         if self._ending is not None:
             await asyncio.shield(self._ending)
 
+    @property
+    def directory(self) -> Path:
+        """Its private directory, which goes with it; `work` inside is its working directory."""
+        return self._launched.directory
+
     def log_tail(self) -> str:
         """The last lines of its standard error."""
         return self._launched.log_tail()
@@ -162,8 +180,8 @@ class Kernel:
         if isinstance(message, Loaded):
             if not self._loaded.done():
                 self._loaded.set_result(message)
-        elif isinstance(message, Reply | GroupReply) and self.sent.pop(message.id, None) is not None:
-            self.calls += 1 if isinstance(message, Reply) else len(message.outcomes)
+        elif isinstance(message, Reply | GroupReply | Done) and self.sent.pop(message.id, None) is not None:
+            self.calls += len(message.outcomes) if isinstance(message, GroupReply) else 1
             if self.on_reply is not None:
                 self.on_reply(message)
 
@@ -182,6 +200,12 @@ class Kernel:
             if self.on_gone is not None:
                 self.on_gone(self)
             self._ending = asyncio.get_running_loop().create_task(self._launcher.end(self._launched))
+
+
+def _placed(load: Load | Open, launched: Launched) -> Load | Open:
+    if isinstance(load, Open):
+        return msgspec.structs.replace(load, mark=str(launched.mark), console=str(launched.directory / "console"))
+    return msgspec.structs.replace(load, mark=str(launched.mark))
 
 
 async def _first(

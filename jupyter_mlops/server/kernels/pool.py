@@ -15,7 +15,7 @@ import msgspec
 
 from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
 from jupyter_mlops.inputs import Rows
-from jupyter_mlops.schema.channel import Call, GroupReply, Outcome, Reply
+from jupyter_mlops.schema.channel import Call, Done, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.server.kernels.budget import Budget
@@ -298,7 +298,8 @@ class Pool:
             waiting.fail(error)
         self._queue.clear()
 
-    def _replied(self, reply: Reply | GroupReply) -> None:
+    def _replied(self, reply: Reply | GroupReply | Done) -> None:
+        assert not isinstance(reply, Done), "a pool's kernels are no sessions"
         sent = self._running.pop(reply.id, None)
         self._supply.answered()
         if sent is None:

@@ -200,6 +200,10 @@ class Templates:
             self._revisions[revision] = task
         return await asyncio.shield(task)
 
+    async def plain(self, interpreter: str) -> Template:
+        """What a kernel without a snapshot is forked from: the interpreter's base itself."""
+        return await self._base(interpreter)
+
     async def drop(self, revision: str) -> None:
         """End the template of a revision."""
         task = self._revisions.pop(revision, None)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import itertools
 import re
 import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET
 
-from jupyter_mlops.errors import Conflict, InvalidRequest, NotFound
+from jupyter_mlops.errors import Conflict, InvalidRequest
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings, read_settings
 from jupyter_mlops.schema.services import Definition, PublishRequest, Revision, ServiceView
@@ -28,6 +29,7 @@ from jupyter_mlops.server.managers.differences import differences
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.pools import PoolManager
+from jupyter_mlops.server.managers.snapshots import SnapshotManager
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.services import ServiceStore
 
@@ -40,8 +42,8 @@ class ServiceManager:
 
     Parameters
     ----------
-    store, catalog, uploads, executions, events, pools:
-        Where revisions are kept, looked up, brought from, scored, announced, and given their kernels.
+    store, catalog, uploads, snapshots, executions, events, pools:
+        Where revisions are kept, looked up, brought from (two ways), scored, announced, and given their kernels.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ServiceManager:
         store: ServiceStore,
         catalog: Catalog,
         uploads: UploadManager,
+        snapshots: SnapshotManager,
         executions: ExecutionManager,
         events: Events,
         pools: PoolManager,
@@ -56,6 +59,7 @@ class ServiceManager:
         self._store = store
         self._catalog = catalog
         self._uploads = uploads
+        self._snapshots = snapshots
         self._executions = executions
         self._events = events
         self._pools = pools
@@ -113,17 +117,16 @@ class ServiceManager:
             When it does not load or does not answer its sample. Then nothing is left of it.
         """
         require(identity, Action.PUBLISH)
-        try:
+        async with self._brought(identity, request) as manifest:
             check_name(name, "name")
             if version is not None:
                 check_name(version, "version")
-            manifest = self._manifest(identity, request)
             definition = _definition(request, Definition(), manifest)
             async with self._publishing[name]:
                 existing = self._existing(name, version, numbered=request.numbered)
                 if existing is not None:
                     changed = differences(existing, definition, manifest)
-                    if not changed:
+                    if not changed and request.reuse:
                         await self._pools.set(existing, _settings(request, self._catalog.settings(existing)))
                         return existing, False
                     if not request.numbered:
@@ -142,8 +145,6 @@ class ServiceManager:
                 revision = await self._prove(
                     revision, request, settings, lambda new: self._store.publish(new, settings)
                 )
-        finally:
-            await self._close_upload(identity, request)
         self._events.emit("published", revision)
         return revision, True
 
@@ -158,21 +159,18 @@ class ServiceManager:
             When the new revision does not load; the old one stays in force.
         """
         require(identity, Action.PUBLISH)
-        try:
-            async with self._publishing[name]:
-                old = self._catalog.mine(identity, name, version)
-                manifest = self._manifest(identity, request) or old.manifest
-                definition = _definition(request, old.definition, manifest)
-                number = await self._store.last_number(name, old.version) + 1
-                revision = self._revision(identity, name, old.version, number, definition, manifest)
-                if manifest is old.manifest:
-                    revision = msgspec.structs.replace(revision, interpreter=old.interpreter)
-                settings = self._catalog.settings(old)
-                revision = await self._prove(revision, request, settings, lambda new: self._store.revise(new, old.id))
-                self._executions.retire(old)
-                await self._pools.set(revision, _settings(request, settings))
-        finally:
-            await self._close_upload(identity, request)
+        async with self._brought(identity, request) as brought, self._publishing[name]:
+            old = self._catalog.mine(identity, name, version)
+            manifest = brought or old.manifest
+            definition = _definition(request, old.definition, manifest)
+            number = await self._store.last_number(name, old.version) + 1
+            revision = self._revision(identity, name, old.version, number, definition, manifest)
+            if manifest is old.manifest:
+                revision = msgspec.structs.replace(revision, interpreter=old.interpreter)
+            settings = self._catalog.settings(old)
+            revision = await self._prove(revision, request, settings, lambda new: self._store.revise(new, old.id))
+            self._executions.retire(old)
+            await self._pools.set(revision, _settings(request, settings))
         self._events.emit("updated", revision)
         return revision
 
@@ -193,10 +191,23 @@ class ServiceManager:
         await self._uploads.release(held)
         self._events.emit("deleted", revision)
 
-    def _manifest(self, identity: Identity, request: PublishRequest) -> Manifest | None:
-        if request.snapshot_id is not UNSET and request.snapshot_id is not None:
-            raise NotFound("there is no such snapshot; this server takes objects as an upload", fields="$.snapshotId")
-        return None if request.upload is UNSET else self._uploads.manifest(identity, request.upload)
+    @contextlib.asynccontextmanager
+    async def _brought(self, identity: Identity, request: PublishRequest) -> AsyncIterator[Manifest | None]:
+        """What the request brings, whose blobs stay while this lasts; None for nothing.
+
+        An empty snapshot is nothing too: old clients send one with every change, and mean to keep what there is.
+        """
+        if request.upload is not UNSET:
+            manifest = self._uploads.manifest(identity, request.upload)
+            try:
+                yield manifest
+            finally:
+                await self._uploads.forget(identity, request.upload)
+        elif request.snapshot_id:
+            async with self._snapshots.held(identity, request.snapshot_id) as snapshot:
+                yield None if snapshot.empty() else snapshot.manifest
+        else:
+            yield None
 
     def _existing(self, name: str, version: str | None, *, numbered: bool) -> Revision | None:
         if version is not None:
@@ -270,10 +281,6 @@ class ServiceManager:
         self._executions.adopt(revision, pool)
         return revision
 
-    async def _close_upload(self, identity: Identity, request: PublishRequest) -> None:
-        if request.upload is not UNSET:
-            await self._uploads.forget(identity, request.upload)
-
 
 def _definition(request: PublishRequest, old: Definition, manifest: Manifest | None) -> Definition:
     if request.runtime_type not in {UNSET, "Python"}:
@@ -323,8 +330,9 @@ def _interpreter(identity: Identity, manifest: Manifest | None) -> str:
 
 
 def _taken(existing: Revision, changed: list[str], number: str) -> Conflict:
+    how = f"and differs in: {', '.join(changed)}" if changed else "with this very content"
     return Conflict(
-        f"service {existing.name} version {existing.version} exists and differs in: {', '.join(changed)}. "
+        f"service {existing.name} version {existing.version} exists {how}. "
         f"Update it in place (PATCH; in a notebook: --update), or publish the next version, {number}",
         fields="$.version",
     )

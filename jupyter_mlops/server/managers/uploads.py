@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import shutil
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from jupyter_mlops.schema.snapshots import Blob, Manifest, Upload
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.stores.blobs import BlobStore, BlobWriter
 from jupyter_mlops.server.stores.database import Database
-from jupyter_mlops.server.stores.services import ServiceStore
+from jupyter_mlops.server.stores.snapshots import References
 
 LIFETIME_SECONDS = 3600.0
 SIZE_LIMIT = 16 * 2**30
@@ -40,16 +42,16 @@ class UploadManager:
         The data directory.
     database:
         Its thread does the file work that must not meet a half-done publish.
-    services:
-        Knows which blobs are referred to.
+    references:
+        Knows which blobs are held.
     blobs:
         Where the bytes lie.
     """
 
-    def __init__(self, directory: Path, database: Database, services: ServiceStore, blobs: BlobStore) -> None:
+    def __init__(self, directory: Path, database: Database, references: References, blobs: BlobStore) -> None:
         self._directory = directory
         self._database = database
-        self._services = services
+        self._references = references
         self._blobs = blobs
         self._open: dict[str, _Open] = {}
         self._leases: Counter[str] = Counter()
@@ -83,7 +85,7 @@ class UploadManager:
             raise Unavailable(f"the snapshot has {size} bytes and the server's disk only {space.free} free")
         if sum(1 for upload in self._open.values() if upload.owner == identity.name) >= PER_USER:
             raise Unavailable(f"{PER_USER} uploads of yours are open; finish or delete one", retry_after=60)
-        owned = await self._services.owned_blobs(identity.name)
+        owned = await self._references.owned(identity.name)
         upload = secrets.token_hex(16)
         await asyncio.to_thread(self._blobs.begin, upload)
         self._open[upload] = _Open(manifest, identity.name, time.monotonic())
@@ -128,6 +130,48 @@ class UploadManager:
         self._find(identity, upload)
         await self._close(upload)
 
+    @contextlib.asynccontextmanager
+    async def folder(self, identity: Identity) -> AsyncIterator[tuple[Path, Callable[[Manifest], Awaitable[None]]]]:
+        """A folder that a kernel may write blobs into, and what then takes them.
+
+        What was taken stays while this lasts, and afterwards when a snapshot or service holds it.
+
+        Parameters
+        ----------
+        identity:
+            For whom.
+
+        Raises
+        ------
+        Conflict
+            By `take`, when a blob is missing or is not what its digest says.
+        """
+        upload = secrets.token_hex(16)
+        path = await asyncio.to_thread(self._blobs.begin, upload)
+
+        async def take(manifest: Manifest) -> None:
+            manifest.check()
+            self._open[upload] = _Open(manifest, identity.name, time.monotonic())
+            self._leases.update(manifest.blobs().keys())
+            await asyncio.to_thread(self._blobs.check, upload, manifest)
+            await self.keep(upload)
+
+        try:
+            yield path, take
+        finally:
+            await self._close(upload)
+
+    @contextlib.contextmanager
+    def leased(self, manifest: Manifest) -> Iterator[None]:
+        """Let nothing remove the blobs of a manifest while this lasts."""
+        digests = manifest.blobs().keys()
+        self._leases.update(digests)
+        try:
+            yield
+        finally:
+            self._leases.subtract(digests)
+            self._leases = +self._leases
+
     def path(self, blob: Blob) -> str:
         """Where a kept blob lies."""
         return str(self._blobs.path(blob.digest))
@@ -166,6 +210,7 @@ class UploadManager:
     async def _close(self, upload: str) -> None:
         found = self._open.pop(upload, None)
         if found is None:
+            await asyncio.to_thread(self._blobs.forget, upload)
             return
         digests = set(found.manifest.blobs())
         self._leases.subtract(digests)
@@ -174,7 +219,7 @@ class UploadManager:
         await self._remove_unused(digests)
 
     async def _remove_unused(self, digests: set[str]) -> None:
-        held = await self._services.referenced_blobs()
+        held = await self._references.held()
         # Leases are read in the loop's own time, after the rows: what is published meanwhile is leased.
         unused = digests - held - set(self._leases)
         if unused:

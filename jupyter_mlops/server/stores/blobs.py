@@ -41,9 +41,26 @@ class BlobStore:
         """Where a kept blob lies."""
         return self._blobs / digest[:2] / digest
 
-    def begin(self, upload: str) -> None:
+    def begin(self, upload: str) -> Path:
         """Make the folder of an upload."""
-        (self._uploads / upload).mkdir(mode=0o700)
+        folder = self._uploads / upload
+        folder.mkdir(mode=0o700)
+        return folder
+
+    def check(self, upload: str, manifest: Manifest) -> None:
+        """Compare what a kernel wrote into an upload's folder with its digests.
+
+        Raises
+        ------
+        Conflict
+            Naming the first blob that is not what it is called.
+        """
+        for digest, size in manifest.blobs().items():
+            path = self._uploads / upload / digest
+            if path.is_symlink() or not path.is_file() or path.stat().st_size != size or _digest(path) != digest:
+                raise Conflict(
+                    f"the blob {digest} ({size} bytes) was not written as announced; take the snapshot again"
+                )
 
     def receive(self, upload: str, blob: Blob) -> BlobWriter:
         """Start writing one blob of an upload."""
@@ -86,7 +103,7 @@ class BlobStore:
         path = self.path(digest)
         if not path.is_file():
             return True
-        return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest() != digest
+        return _digest(path) != digest
 
     def all(self) -> set[str]:
         """Digests of every kept blob."""
@@ -157,6 +174,10 @@ class BlobWriter:
         """Remove what was written, if it is not whole."""
         self._file.close()
         self._draft.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

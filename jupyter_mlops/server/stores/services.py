@@ -126,16 +126,6 @@ class ServiceStore:
 
         return await self._database.run(work)
 
-    async def owned_blobs(self, owner: str) -> set[str]:
-        """Digests of the blobs that this user's own services hold."""
-        query = select(blob_references.c.digest).where(blob_references.c.owner == owner).distinct()
-        return await self._database.run(lambda connection: set(connection.scalars(query)))
-
-    async def referenced_blobs(self) -> set[str]:
-        """Digests of the blobs that any service holds."""
-        query = select(blob_references.c.digest).distinct()
-        return await self._database.run(lambda connection: set(connection.scalars(query)))
-
 
 def _is(name: str, version: str) -> tuple[ColumnElement[bool], ...]:
     return versions.c.name == name, versions.c.version == version

@@ -1,0 +1,29 @@
+"""Snapshots that users keep."""
+
+from __future__ import annotations
+
+from jupyter_mlops.server.handlers.base import BaseHandler
+
+
+class Snapshots(BaseHandler):
+    """`/snapshots`."""
+
+    async def get(self) -> None:
+        """List the caller's snapshots, oldest first."""
+        self.answer(await self.managers.snapshots.list(self.identity))
+
+
+class OneSnapshot(BaseHandler):
+    """`/snapshots/{id}`."""
+
+    async def get(self, snapshot: str) -> None:
+        """Download a snapshot as a zip file: its objects, its files, and what it says of itself."""
+        path = await self.managers.snapshots.archive(self.identity, snapshot)
+        file = path.open("rb", buffering=0)
+        path.unlink()
+        await self.send_file(file, f"{snapshot}.zip", "application/zip")
+
+    async def delete(self, snapshot: str) -> None:
+        """Delete a snapshot; services that were published from it keep what they need."""
+        await self.managers.snapshots.delete(self.identity, snapshot)
+        self.answer(f"snapshot {snapshot} is deleted")
