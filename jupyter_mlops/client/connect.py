@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-import msgspec
-
+from jupyter_mlops.client.login import Login
+from jupyter_mlops.client.patience import Patience
 from jupyter_mlops.client.transport import Address, Transport
 from jupyter_mlops.discovery import (
     TOKEN_VARIABLE,
@@ -16,12 +15,13 @@ from jupyter_mlops.discovery import (
     running_server,
 )
 from jupyter_mlops.errors import InvalidRequest
-from jupyter_mlops.schema.access import LoginRequest, TokenResponse
 
 Auth = tuple[str, str] | str | None
 
 
-def connect(host: str | None = None, auth: Auth = None, *, announce: bool = True) -> Transport:
+def connect(
+    host: str | None = None, auth: Auth = None, *, announce: bool = True, patience: Patience | None = None
+) -> Transport:
     """Connect to the address given, else to `JUPYTER_MLOPS_URL`, else to this account's server, started if need be.
 
     Parameters
@@ -33,6 +33,8 @@ def connect(host: str | None = None, auth: Auth = None, *, announce: bool = True
         the local one when the server is this account's.
     announce:
         Say so when a server was started.
+    patience:
+        How long to wait, and how often to ask again.
 
     Raises
     ------
@@ -45,8 +47,8 @@ def connect(host: str | None = None, auth: Auth = None, *, announce: bool = True
     """
     url = host or os.environ.get(URL_VARIABLE)
     if not url:
-        return _local(auth, announce=announce)
-    return _explicit(normal_url(url), auth)
+        return _local(auth, patience, announce=announce)
+    return _explicit(normal_url(url), auth, patience)
 
 
 def normal_url(host: str) -> str:
@@ -59,7 +61,7 @@ def normal_url(host: str) -> str:
     return url
 
 
-def _local(auth: Auth, *, announce: bool) -> Transport:
+def _local(auth: Auth, patience: Patience | None, *, announce: bool) -> Transport:
     directory = data_dir()
 
     def find() -> Address:
@@ -67,36 +69,26 @@ def _local(auth: Auth, *, announce: bool) -> Transport:
         return Address(url=found.url, token=found.token)
 
     if auth is not None:
-        return _with_auth(find().url, auth)
-    return Transport(find(), renew=find)
+        return _with_auth(find().url, auth, patience)
+    return Transport(find(), find, patience)
 
 
-def _explicit(url: str, auth: Auth) -> Transport:
+def _explicit(url: str, auth: Auth, patience: Patience | None) -> Transport:
     if auth is not None:
-        return _with_auth(url, auth)
+        return _with_auth(url, auth, patience)
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
         local = running_server(data_dir())
         token = local.token if local is not None and local.url == url else ""
-    return Transport(Address(url=url, token=token))
+    return Transport(Address(url=url, token=token), patience=patience)
 
 
-def _with_auth(url: str, auth: Auth) -> Transport:
+def _with_auth(url: str, auth: Auth, patience: Patience | None) -> Transport:
     match auth:
         case str() as token:
-            return Transport(Address(url=url, token=token))
+            return Transport(Address(url=url, token=token), patience=patience)
         case (str() as user, str() as password):
-            renew = _login(url, user, password)
-            return Transport(renew(), renew=renew)
+            login = Login(Transport(Address(url=url), patience=patience), user, password)
+            return Transport(login(), login, patience)
         case _:
             raise InvalidRequest("auth is (user, password), or a token as a string")
-
-
-def _login(url: str, user: str, password: str) -> Callable[[], Address]:
-    bare = Transport(Address(url=url))
-
-    def log_in() -> Address:
-        answer = bare.request("POST", "/login", LoginRequest(username=user, password=password))
-        return Address(url=url, token=msgspec.json.decode(answer, type=TokenResponse).access_token)
-
-    return log_in

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from jupyter_mlops.client.connect import Auth, connect
 from jupyter_mlops.client.definition import ServiceDefinition
+from jupyter_mlops.client.patience import CONNECT_SECONDS, Patience
 from jupyter_mlops.client.pools import configure, pool_path
 from jupyter_mlops.client.publish import find, services_path
 from jupyter_mlops.client.service import Service, make_service
@@ -33,10 +34,27 @@ class DeployClient:
         `(user, password)`, or a token.
     use:
         Accepted and ignored; `azureml.deploy` chose its server's kind by it.
+    timeout:
+        Seconds to wait for each answer. Without it a call waits for its service's deadline, a publish for ten minutes,
+        an execution in a session for as long as it takes, and everything else for a minute.
+    connect_timeout:
+        Seconds to wait for a connection.
+    retries:
+        How often a request that changes nothing the second time (never a call) is sent again when the connection
+        breaks or the server has no room.
     """
 
-    def __init__(self, host: str | None = None, auth: Auth = None, use: object = None) -> None:  # noqa: ARG002
-        self._transport = connect(host, auth)
+    def __init__(
+        self,
+        host: str | None = None,
+        auth: Auth = None,
+        use: object = None,  # noqa: ARG002
+        *,
+        timeout: float | None = None,
+        connect_timeout: float = CONNECT_SECONDS,
+        retries: int = 2,
+    ) -> None:
+        self._transport = connect(host, auth, patience=Patience(connect=connect_timeout, read=timeout, retries=retries))
 
     @classmethod
     def over(cls, transport: Transport) -> Self:

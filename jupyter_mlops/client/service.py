@@ -108,7 +108,7 @@ class Service:
         given = self._bind(args, inputs)
         several = self._view.batchable and any(is_column(value) for value in given.values())
         values = self._encoded_columns(given) if several else self._encoded(given)
-        answer = self._transport.request("POST", self._path(), values, timeout=self._view.timeout + GRACE_SECONDS)
+        answer = self._transport.request("POST", self._path(), values, usual=self._view.timeout + GRACE_SECONDS)
         result = msgspec.json.decode(answer, type=WebServiceResult)
         return ServiceResponse(self._alias, result, self._view.output_parameter_definitions, several=several)
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
 import urllib3
 
 from jupyter_mlops import __version__
+from jupyter_mlops.client.patience import Patience, was_repeated
 from jupyter_mlops.errors import (
     BY_NAME,
     Conflict,
     DeadlineExceeded,
     Forbidden,
+    Gone,
     InternalError,
     InvalidRequest,
     KernelDied,
@@ -29,14 +36,16 @@ from jupyter_mlops.errors import (
 from jupyter_mlops.schema.base import API_VERSION
 from jupyter_mlops.schema.errors import ErrorBody
 
-CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
+RENEW_SECONDS = 60.0
+"""How long before its end a token is renewed."""
 
 _BY_STATUS: dict[int, type[MLOpsError]] = {
     401: NotAuthenticated,
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    410: Gone,
     413: TooLarge,
     429: TooManyRequests,
     502: KernelDied,
@@ -44,39 +53,57 @@ _BY_STATUS: dict[int, type[MLOpsError]] = {
     504: DeadlineExceeded,
 }
 
-# A GET may be asked again when its connection is reset; what changes something, or runs code, never is.
-_RETRY_READS = urllib3.Retry(total=2, connect=2, read=2, status=0, redirect=0, other=0, allowed_methods=["GET"])
-_NO_RETRY = urllib3.Retry(total=0, redirect=0)
-
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
     """Where a server is and how to be let in."""
 
     url: str
     token: str = ""
+    ends: float = math.inf
+    """When the token ends, on the monotonic clock."""
+
+
+class Content(Protocol):
+    """A body that is made while it is sent, anew each time."""
+
+    content_type: str
+    size: int
+    """Bytes."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The body, in pieces."""
+        ...
 
 
 class Transport:
-    """Sends requests to a server.
+    """Sends requests to a server; may be used by several threads at once.
 
     Parameters
     ----------
     address:
         The server.
     renew:
-        Finds the server, or logs in, again. It is asked once when nothing answers or a token is refused;
-        in both cases the request was not carried out, so that it is sent again.
+        Finds the server, or logs in, again. It is asked once, for all threads, when nothing answers, when a token is
+        refused (in both cases the request was not carried out, so that it is sent again), and shortly before a token
+        ends.
+    patience:
+        How long to wait, and how often to ask again.
     """
 
-    def __init__(self, address: Address, renew: Callable[[], Address] | None = None) -> None:
+    def __init__(
+        self, address: Address, renew: Callable[[], Address] | None = None, patience: Patience | None = None
+    ) -> None:
         self.address = address
+        self.patience = patience or Patience()
         self._renew = renew
+        self._renewing = threading.Lock()
         self._pool = urllib3.PoolManager(
             maxsize=16,
             headers={
                 "User-Agent": f"jupyter-mlops/{__version__} (api {API_VERSION})",
                 "Accept": "application/json",
             },
+            socket_options=self.patience.socket_options(),
         )
 
     @property
@@ -90,23 +117,30 @@ class Transport:
         path: str,
         body: Any = None,
         *,
-        timeout: float = READ_SECONDS,
-        content: bytes | memoryview | None = None,
+        timeout: float | None = None,
+        usual: float | None = READ_SECONDS,
+        content: bytes | memoryview | Content | None = None,
+        into: Path | None = None,
     ) -> bytes:
         """Send a request and return the body of a successful answer.
 
         Parameters
         ----------
         method:
-            The HTTP method.
+            The HTTP method. GET, PUT and DELETE are sent again when the connection breaks, or the server or a proxy
+            has no room (502, 503, 504); what runs code or makes something new never is.
         path:
             Path and query, quoted, such as `/services/cars`.
         body:
             What to send as JSON.
         timeout:
-            Seconds to wait for the answer.
+            Seconds to wait for the answer; without it the client's own, else `usual`.
+        usual:
+            Seconds that such a request may take; None for as long as it takes.
         content:
-            Raw bytes to send instead of JSON.
+            What to send instead of JSON.
+        into:
+            A file that takes the answer, which is not returned then.
 
         Raises
         ------
@@ -114,72 +148,116 @@ class Transport:
             The class that the server's error names.
         ServerUnreachable
             When nothing answers at the address.
+        DeadlineExceeded
+            When the answer does not come in time.
         """
+        wait = next((seconds for seconds in (timeout, self.patience.read) if seconds is not None), usual)
+        address = self._lasting()
         try:
-            return self._send(method, path, body, timeout, content)
+            return self._send(address, method, path, body, wait, content, into)
         except (ServerUnreachable, NotAuthenticated) as error:
-            if self._renew is None or (isinstance(error, ServerUnreachable) and not _never_sent(error)):
+            if isinstance(error, ServerUnreachable) and not _never_sent(error):
                 raise
-            address = self._renew()
-            if address == self.address:
+            renewed = self._renewed(address)
+            if renewed == address:
                 raise
-            self.address = address
-        return self._send(method, path, body, timeout, content)
+        return self._send(renewed, method, path, body, wait, content, into)
 
-    def json(self, method: str, path: str, body: Any = None, *, timeout: float = READ_SECONDS) -> Any:
+    def json(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and decode the JSON of its answer; None for an empty one."""
-        answer = self.request(method, path, body, timeout=timeout)
+        answer = self.request(method, path, body, **more)
         return msgspec.json.decode(answer) if answer else None
 
     def close(self) -> None:
         """Close the pooled connections."""
+        for key in self._pool.pools.keys():  # noqa: SIM118  # `clear` alone leaves them to the garbage collector
+            pool = self._pool.pools.get(key)
+            if pool is not None:
+                pool.close()
         self._pool.clear()
 
-    def _send(self, method: str, path: str, body: Any, timeout: float, content: bytes | memoryview | None) -> bytes:
+    def _lasting(self) -> Address:
+        """The address with a token that lasts for this request."""
+        address = self.address
+        if time.monotonic() < address.ends - RENEW_SECONDS:
+            return address
+        # While the old token is in force, what goes wrong with a new one is no concern of this request.
+        with contextlib.suppress(MLOpsError):
+            return self._renewed(address)
+        return address
+
+    def _renewed(self, used: Address) -> Address:
+        """A newer address than the one used: one that another thread found meanwhile, or else a new one."""
+        if self._renew is not None:
+            with self._renewing:
+                if self.address == used:
+                    self.address = self._renew()
+        return self.address
+
+    def _send(
+        self, address: Address, method: str, path: str, body: Any, wait: float | None, content: Any, into: Path | None
+    ) -> bytes:
         headers = dict(self._pool.headers)
-        if self.address.token:
-            headers["Authorization"] = f"Bearer {self.address.token}"
-        data: Any = content
+        if address.token:
+            headers["Authorization"] = f"Bearer {address.token}"
         if content is not None:
-            headers["Content-Type"] = "application/octet-stream"
+            headers["Content-Type"] = getattr(content, "content_type", "application/octet-stream")
+            if not isinstance(content, bytes | memoryview):
+                headers["Content-Length"] = str(content.size)
         elif body is not None:
-            data = msgspec.json.encode(body)
+            content = msgspec.json.encode(body)
             headers["Content-Type"] = "application/json"
         try:
             response = self._pool.request(
                 method,
-                self.url + path,
-                body=data,
+                address.url + path,
+                body=content,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=timeout),
-                retries=_RETRY_READS if method == "GET" else _NO_RETRY,
+                timeout=urllib3.Timeout(connect=self.patience.connect, read=wait),
+                retries=self.patience.retry(method),
+                preload_content=into is None,
             )
+            with contextlib.closing(response):
+                return self._received(response, method, address.url + path, into)
         except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(error, timeout) from error
-        if response.status >= 400:  # noqa: PLR2004
-            raise _refusal(response, f"{method} {self.url}{path}")
-        return response.data
+            raise _unreachable(address.url, error, wait) from error
 
-    def _unreachable(self, error: urllib3.exceptions.HTTPError, timeout: float) -> MLOpsError:
-        reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
-        match reason:
-            case urllib3.exceptions.ReadTimeoutError():
-                return DeadlineExceeded(f"{self.url} did not answer within {timeout:g} seconds")
-            case urllib3.exceptions.ProtocolError():
-                return ServerUnreachable(
-                    f"the connection to {self.url} broke before the answer came; the server may have stopped: "
-                    "`jupyter mlops status` tells"
-                )
-            case _:
-                return ServerUnreachable(
-                    f"no server answers at {self.url}; check the address, or start one with `jupyter mlops serve` "
-                    "(without an address, one is found or started for you)"
-                )
+    def _received(self, response: urllib3.BaseHTTPResponse, method: str, url: str, into: Path | None) -> bytes:
+        if response.status == 404 and method == "DELETE" and was_repeated(response):  # noqa: PLR2004
+            return b""  # the first time did it, and its answer was lost
+        if response.status >= 400:  # noqa: PLR2004
+            raise _refusal(response, f"{method} {url}")
+        if into is None:
+            return response.data
+        with into.open("wb") as file:
+            for piece in response.stream(_PIECE):
+                file.write(piece)
+        return b""
+
+
+_PIECE = 2**20
 
 
 def segment(text: str) -> str:
     """Quote one segment of a path."""
     return quote(text, safe="")
+
+
+def _unreachable(url: str, error: urllib3.exceptions.HTTPError, wait: float | None) -> MLOpsError:
+    reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else error
+    match reason:
+        case urllib3.exceptions.ReadTimeoutError():
+            return DeadlineExceeded(f"{url} did not answer within {wait:g} seconds")
+        case urllib3.exceptions.ProtocolError():
+            return ServerUnreachable(
+                f"the connection to {url} broke before the answer came; the server may have stopped: "
+                "`jupyter mlops status` tells"
+            )
+        case _:
+            return ServerUnreachable(
+                f"no server answers at {url}; check the address, or start one with `jupyter mlops serve` "
+                "(without an address, one is found or started for you)"
+            )
 
 
 def _never_sent(error: ServerUnreachable) -> bool:
@@ -195,6 +273,9 @@ def _refusal(response: urllib3.BaseHTTPResponse, request: str) -> MLOpsError:
         body = msgspec.json.decode(response.data, type=ErrorBody)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         kind = _BY_STATUS.get(response.status, InvalidRequest if response.status < 500 else InternalError)  # noqa: PLR2004
-        return kind(f"{request} answered {response.status}, and not in the way of a jupyter_mlops server")
+        return kind(
+            f"{request} answered {response.status}, and not in the way of a jupyter_mlops server",
+            retry_after=wait,
+        )
     kind = BY_NAME.get(body.exception_type, _BY_STATUS.get(body.code, InternalError))
     return kind(body.message, fields=body.fields, retry_after=wait)
