@@ -28,11 +28,13 @@ from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.pools import PoolManager
+from jupyter_mlops.server.managers.realtime import RealtimeManager
 from jupyter_mlops.server.managers.services import ServiceManager
 from jupyter_mlops.server.managers.sessions import SessionManager
 from jupyter_mlops.server.managers.snapshots import SnapshotManager
 from jupyter_mlops.server.managers.status import StatusManager
 from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.managers.users import UserManager
 from jupyter_mlops.server.managers.workspaces import WorkspaceManager
 
 T = TypeVar("T")
@@ -70,7 +72,9 @@ class Managers:
     """The managers that handlers call."""
 
     access: AccessManager
+    users: UserManager
     services: ServiceManager
+    realtime: RealtimeManager
     executions: ExecutionManager
     uploads: UploadManager
     pools: PoolManager
@@ -175,10 +179,8 @@ class BaseHandler(RequestHandler):
         try:
             return msgspec.json.decode(self.body() or (b"{}" if or_empty else b""), type=kind)
         except msgspec.ValidationError as error:
-            text, _, path = str(error).partition(" - at ")
-            raise errors.InvalidRequest(
-                f"the body does not fit: {error}", fields=path.strip("`") if text else "$"
-            ) from None
+            _, _, path = str(error).partition(" - at ")
+            raise errors.InvalidRequest(f"the body does not fit: {error}", fields=path.strip("`") or "$") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.InvalidRequest(f"the body is not JSON: {error}", fields="$") from None
 
