@@ -16,7 +16,6 @@ from support import eventually, parameters
 from jupyter_mlops.schema.access import Identity, Role
 from jupyter_mlops.signing import read_key, sign
 
-
 CUT_OFF = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\ncut'
 
 
