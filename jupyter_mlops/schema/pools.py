@@ -51,6 +51,26 @@ class PoolSettings(Wire, frozen=True, forbid_unknown_fields=True):
         return self
 
 
+class CreateOrUpdateServicePoolRequest(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """Body of `POST /services/{name}/{version}/pool`: any part of `PoolSettings`.
+
+    What is left out stays as it is. The first letter of a key may be of either case.
+    """
+
+    initial_pool_size: int | msgspec.UnsetType = msgspec.UNSET
+    """Kernels that are started at once and never given up to others; not more than MaxPoolSize."""
+    max_pool_size: int | msgspec.UnsetType = msgspec.UNSET
+    """Most kernels at a time; 0 for the number of cores."""
+    queue_limit: int | msgspec.UnsetType = msgspec.UNSET
+    """Most calls that wait."""
+    memory_limit: int | msgspec.UnsetType = msgspec.UNSET
+    """Bytes of memory that one kernel may use; 0 for no limit."""
+    group_size: int | msgspec.UnsetType = msgspec.UNSET
+    """Most rows of a batchable service that run as one."""
+    group_wait: float | msgspec.UnsetType = msgspec.UNSET
+    """Most seconds that a call of a busy batchable service waits for company."""
+
+
 def read_settings(body: bytes, current: PoolSettings) -> PoolSettings:
     """Read settings from JSON; what it does not name stays as it is.
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from jupyter_mlops.errors import MLOpsError
-from jupyter_mlops.schema.access import Identity
+from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.events import Picture, ServiceChanged
+from jupyter_mlops.schema.operations import STATUS
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.handlers.base import Managers
+from jupyter_mlops.server.handlers.operations import operation
 
 BACKLOG_LIMIT = 2**20
 """Bytes that may wait for one viewer; who does not read is cut off and may come again for a new picture."""
@@ -38,6 +41,11 @@ class EventsSocket(WebSocketHandler):
             self.identity = self.managers.access.identify(token.strip())
         except MLOpsError as error:
             raise HTTPError(403, error.message) from None
+
+    @operation("events", STATUS, Action.LIST, gives={101: None}, shown=False)
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Open a WebSocket that tells what the caller may see, then every change to it."""
+        await super().get(*args, **kwargs)
 
     def open(self) -> None:
         """Send the picture, then listen."""

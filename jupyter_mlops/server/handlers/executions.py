@@ -1,4 +1,4 @@
-"""Calling a service, and its description for client generators."""
+"""Calling a service."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application
 
+from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.channel import Outcome
-from jupyter_mlops.schema.swagger import service_swagger
+from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.operations import CONSUMPTION, Argument
 from jupyter_mlops.server.handlers.base import SMALL_BODY, BaseHandler
+from jupyter_mlops.server.handlers.operations import operation
 from jupyter_mlops.server.handlers.spool import Spool, pieces_of, size_of
 from jupyter_mlops.server.kernels.waiting import Caller
 
 CALL_LIMIT = 64 * 2**20
+_PREFER = "`status=strict`: a function that raised is a 422, not a 200 with `success: false`."
 
 
 class Execution(BaseHandler):
@@ -36,6 +40,17 @@ class Execution(BaseHandler):
             piece, self._received[:] = b"".join(self._received), []
             await self._spool.write(piece)
 
+    @operation(
+        "consume",
+        CONSUMPTION,
+        Action.CONSUME,
+        takes=dict[str, Any],
+        body="WebServiceParameters",
+        gives={200: WebServiceResult, 422: WebServiceResult},
+        refuses=(400, 404, 502, 503, 504),
+        arguments=(Argument("Prefer", str, _PREFER, place="header"),),
+        also={"/api/{name}": "consumeLatest"},
+    )
     async def post(self, name: str, version: str | None = None) -> None:
         """Run one call; a function that raised is a 200 with `success: false`, or a 422 for those who prefer."""
         self._caller = Caller()
@@ -66,16 +81,6 @@ class Execution(BaseHandler):
         if self._caller is not None and self._caller.abandon is not None:
             self._caller.abandon()
         self.on_finish()
-
-
-class Swagger(BaseHandler):
-    """`/api/{name}/{version}/swagger.json`."""
-
-    def get(self, name: str, version: str) -> None:
-        """Describe the service in Swagger 2.0, as Machine Learning Server did."""
-        (service,) = self.managers.services.list(self.identity, name, version)
-        self.set_header("Content-Disposition", 'attachment; filename="swagger.json"')
-        self.answer(service_swagger(service))
 
 
 class SmallExecution(Execution):

@@ -9,7 +9,12 @@ import msgspec
 from tornado.web import StaticFileHandler
 
 import jupyter_mlops
+from jupyter_mlops.schema.access import Action
+from jupyter_mlops.schema.operations import DOCUMENTS, STATUS, Content
+from jupyter_mlops.schema.status import Health as HealthView
+from jupyter_mlops.schema.status import StatusResponse
 from jupyter_mlops.server.handlers.base import BaseHandler, plain
+from jupyter_mlops.server.handlers.operations import operation
 
 STATIC = Path(jupyter_mlops.__file__).parent / "static"
 _PAGE_POLICY = (
@@ -23,6 +28,7 @@ class Health(BaseHandler):
 
     public = True
 
+    @operation("health", STATUS, None, gives={200: HealthView})
     def get(self) -> None:
         """Say that the server answers, and which it is."""
         self.answer(self.managers.status.health())
@@ -31,6 +37,7 @@ class Health(BaseHandler):
 class Status(BaseHandler):
     """`/status`."""
 
+    @operation("status", STATUS, Action.LIST, gives={200: StatusResponse})
     def get(self) -> None:
         """Describe the server's parts, in Machine Learning Server's shape."""
         self.answer(self.managers.status.status(self.identity))
@@ -42,8 +49,9 @@ class Docs(BaseHandler):
     public = True
     content_policy = _PAGE_POLICY
 
+    @operation("docs", DOCUMENTS, None, gives={200: Content("text/html", "The page")})
     def get(self) -> None:
-        """Send the page."""
+        """Send the documentation page."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Cache-Control", "no-cache")
         self.finish((STATIC / "docs.html").read_bytes())
@@ -57,6 +65,11 @@ class DocsFile(StaticFileHandler):
         self.clear_header("Server")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Content-Security-Policy", _PAGE_POLICY)
+
+    @operation("docsFile", DOCUMENTS, None, gives={200: Content("*/*")}, refuses=(404,), shown=False)
+    async def get(self, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002  # as tornado has it
+        """Send a script or a style of the documentation page."""
+        await super().get(path, include_body)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002
         """Say only that there is no such file."""

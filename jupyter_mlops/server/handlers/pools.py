@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from jupyter_mlops.schema.access import Action
+from jupyter_mlops.schema.operations import SERVICES, STATUS, Content
+from jupyter_mlops.schema.pools import CreateOrUpdateServicePoolRequest, PoolSettings, PoolStatus, PoolView
 from jupyter_mlops.server.handlers.base import BaseHandler
+from jupyter_mlops.server.handlers.operations import operation
 
 
 class Pool(BaseHandler):
     """`/services/{name}/{version}/pool`: Machine Learning Server's."""
 
+    @operation("getServicePoolStatus", SERVICES, Action.LIST, gives={200: list[PoolStatus]}, refuses=(404,))
     def get(self, name: str, version: str) -> None:
         """Say whether the initial kernels run."""
         endpoint = f"{self.request.protocol}://{self.request.host}"
         self.answer(self.managers.pools.status(self.identity, name, version, endpoint))
 
+    @operation(
+        "createOrUpdateServicePool",
+        SERVICES,
+        Action.PUBLISH,
+        takes=CreateOrUpdateServicePoolRequest,
+        gives={200: PoolSettings},
+        refuses=(400, 404, 409),
+    )
     async def post(self, name: str, version: str) -> None:
         """Change the settings; what the body does not name stays."""
         self.answer(await self.managers.pools.change(self.identity, name, version, self.body()))
 
+    @operation("deleteServicePool", SERVICES, Action.PUBLISH, refuses=(404,))
     async def delete(self, name: str, version: str) -> None:
         """Go back to the default settings."""
         await self.managers.pools.reset(self.identity, name, version)
@@ -28,6 +42,7 @@ class Pool(BaseHandler):
 class PoolKernels(BaseHandler):
     """`/services/{name}/{version}/pool/kernels`: what the pool is doing."""
 
+    @operation("getServicePoolKernels", SERVICES, Action.LIST, gives={200: PoolView}, refuses=(404,))
     def get(self, name: str, version: str) -> None:
         """Show the kernels, the queue and the times of the last calls."""
         self.answer(self.managers.pools.view(self.identity, name, version))
@@ -36,6 +51,7 @@ class PoolKernels(BaseHandler):
 class Metrics(BaseHandler):
     """`/metrics`."""
 
+    @operation("metrics", STATUS, Action.LIST, gives={200: Content("text/plain")})
     def get(self) -> None:
         """Answer in Prometheus' text format."""
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)

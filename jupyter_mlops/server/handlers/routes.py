@@ -6,8 +6,9 @@ from typing import Any
 
 from jupyter_mlops.server.handlers.access import Login, RefreshToken
 from jupyter_mlops.server.handlers.base import Managers
+from jupyter_mlops.server.handlers.documents import OpenAPI, ServiceOpenAPI, ServiceSwagger, Swagger
 from jupyter_mlops.server.handlers.events import EventsSocket
-from jupyter_mlops.server.handlers.executions import Execution, Swagger
+from jupyter_mlops.server.handlers.executions import Execution
 from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, Status
 from jupyter_mlops.server.handlers.pools import Metrics, Pool, PoolKernels
 from jupyter_mlops.server.handlers.services import Service, Services, Version
@@ -40,7 +41,10 @@ PUBLIC = {
 ROUTES: list[tuple[str, Any]] = [
     (rf"/api/{_PART}/{_PART}", Execution),  # first, because routes are tried in order
     (rf"/api/{_PART}", Execution),
-    (rf"/api/{_PART}/{_PART}/swagger\.json", Swagger),
+    (rf"/api/{_PART}/{_PART}/swagger\.json", ServiceSwagger),
+    (rf"/api/{_PART}/{_PART}/openapi\.json", ServiceOpenAPI),
+    (r"/swagger\.json", Swagger),
+    (r"/openapi\.json", OpenAPI),
     (r"/health", Health),
     (r"/login", Login),
     (r"/login/refreshToken", RefreshToken),

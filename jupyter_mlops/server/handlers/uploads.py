@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from jupyter_mlops.errors import InvalidRequest, MLOpsError
+from jupyter_mlops.schema import snapshots
+from jupyter_mlops.schema.access import Action
+from jupyter_mlops.schema.operations import UPLOADS, Content
 from jupyter_mlops.schema.snapshots import BeginUpload
 from jupyter_mlops.server.handlers.base import BaseHandler
+from jupyter_mlops.server.handlers.operations import operation
 from jupyter_mlops.server.managers.uploads import SIZE_LIMIT
 from jupyter_mlops.server.stores.blobs import BlobWriter
 
@@ -19,6 +23,9 @@ class Uploads(BaseHandler):
 
     limit = MANIFEST_LIMIT
 
+    @operation(
+        "beginUpload", UPLOADS, Action.PUBLISH, takes=BeginUpload, gives={201: snapshots.Upload}, refuses=(400, 503)
+    )
     async def post(self) -> None:
         """Begin an upload."""
         request = self.decode(BeginUpload)
@@ -28,6 +35,7 @@ class Uploads(BaseHandler):
 class Upload(BaseHandler):
     """`/uploads/{id}`."""
 
+    @operation("forgetUpload", UPLOADS, Action.PUBLISH, gives={204: None}, refuses=(404,), path=("id",))
     async def delete(self, upload: str) -> None:
         """Forget an upload."""
         await self.managers.uploads.forget(self.identity, upload)
@@ -57,6 +65,16 @@ class UploadedBlob(BaseHandler):
         if len(self._chunk) >= CHUNK:
             await self._flush()
 
+    @operation(
+        "uploadBlob",
+        UPLOADS,
+        Action.PUBLISH,
+        takes=Content("application/octet-stream"),
+        body="blob",
+        gives={204: None},
+        refuses=(400, 404),
+        path=("id", "digest"),
+    )
     async def put(self, upload: str, digest: str) -> None:  # noqa: ARG002  # admit has read the path
         """Check that the whole blob came, and make it durable."""
         assert self._writer is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from typing import Literal
+
 import msgspec
 
 import jupyter_mlops
