@@ -11,7 +11,7 @@ from jupyter_mlops.server.handlers.operations import operation
 PUBLISH_LIMIT = 16 * 2**20
 _LISTED = list[ServiceView]
 _PUBLISHED = {200: str, 201: str}
-_REFUSED = (400, 404, 409, 422, 502, 503, 504)
+_REFUSED = (400, 404, 409, 422, 503)
 
 
 class Services(BaseHandler):

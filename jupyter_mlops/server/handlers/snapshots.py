@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from jupyter_mlops.schema.access import Action
+from jupyter_mlops.schema.operations import SNAPSHOTS, Content
+from jupyter_mlops.schema.sessions import SnapshotView
 from jupyter_mlops.server.handlers.base import BaseHandler
+from jupyter_mlops.server.handlers.operations import operation
 
 
 class Snapshots(BaseHandler):
     """`/snapshots`."""
 
+    @operation("ListSnapshots", SNAPSHOTS, Action.RUN_CODE, gives={200: list[SnapshotView]})
     async def get(self) -> None:
         """List the caller's snapshots, oldest first."""
         self.answer(await self.managers.snapshots.list(self.identity))
@@ -16,6 +21,14 @@ class Snapshots(BaseHandler):
 class OneSnapshot(BaseHandler):
     """`/snapshots/{id}`."""
 
+    @operation(
+        "GetSnapshotContent",
+        SNAPSHOTS,
+        Action.RUN_CODE,
+        gives={200: Content("application/zip")},
+        refuses=(404,),
+        path=("id",),
+    )
     async def get(self, snapshot: str) -> None:
         """Download a snapshot as a zip file: its objects, its files, and what it says of itself."""
         path = await self.managers.snapshots.archive(self.identity, snapshot)
@@ -23,6 +36,7 @@ class OneSnapshot(BaseHandler):
         path.unlink()
         await self.send_file(file, f"{snapshot}.zip", "application/zip")
 
+    @operation("DeleteSnapshot", SNAPSHOTS, Action.RUN_CODE, refuses=(404,), path=("id",))
     async def delete(self, snapshot: str) -> None:
         """Delete a snapshot; services that were published from it keep what they need."""
         await self.managers.snapshots.delete(self.identity, snapshot)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from jupyter_mlops.errors import InvalidRequest
+from jupyter_mlops.schema import operations as schema
+from jupyter_mlops.schema.access import Action
+from jupyter_mlops.schema.operations import SESSIONS, Content
 from jupyter_mlops.server.handlers.base import BaseHandler
 from jupyter_mlops.server.handlers.multipart import FormHandler, Part
+from jupyter_mlops.server.handlers.operations import operation
 from jupyter_mlops.server.handlers.spool import Spool
 from jupyter_mlops.server.managers.uploads import SIZE_LIMIT
 
 FILE_PART = "file"
+_BYTES = Content("application/octet-stream")
+_FORM = schema.Form((schema.Part(FILE_PART, "The file, with its name.", file=True, required=True),))
+_OBJECT = ("id", "objectName")
+_FILE = ("id", "fileName")
 
 
 class Objects(BaseHandler):
     """`/sessions/{id}/workspace`."""
 
+    @operation(
+        "listWorkspaceObjects", SESSIONS, Action.RUN_CODE, gives={200: list[str]}, refuses=(404, 410, 502), path=_OBJECT
+    )
     async def get(self, session: str) -> None:
         """List the names of a session's objects."""
         self.answer(await self.managers.workspaces.names(self.identity, session))
@@ -40,6 +51,15 @@ class OneObject(BaseHandler):
         elif self._spool is not None:
             await self._spool.write(chunk)
 
+    @operation(
+        "setWorkspaceObject",
+        SESSIONS,
+        Action.RUN_CODE,
+        takes=_BYTES,
+        body="serializedObject",
+        refuses=(400, 404, 410, 502),
+        path=_OBJECT,
+    )
     async def post(self, session: str, name: str) -> None:
         """Set an object of a session to what dill made of it."""
         assert self._spool is not None
@@ -47,6 +67,9 @@ class OneObject(BaseHandler):
         await self.managers.workspaces.set(self.identity, session, name, self._spool.path)
         self.answer(f"object {name} is set")
 
+    @operation(
+        "getWorkspaceObject", SESSIONS, Action.RUN_CODE, gives={200: _BYTES}, refuses=(404, 409, 410, 502), path=_OBJECT
+    )
     async def get(self, session: str, name: str) -> None:
         """Get an object of a session as dill makes it."""
         path = await self.managers.workspaces.get(self.identity, session, name)
@@ -54,6 +77,7 @@ class OneObject(BaseHandler):
         path.unlink()
         await self.send_file(file, f"{name}.dill")
 
+    @operation("deleteWorkspaceObject", SESSIONS, Action.RUN_CODE, refuses=(404, 410, 502), path=_OBJECT)
     async def delete(self, session: str, name: str) -> None:
         """Delete an object of a session."""
         await self.managers.workspaces.delete(self.identity, session, name)
@@ -76,10 +100,20 @@ class Files(FormHandler):
     limit = SIZE_LIMIT
     files = frozenset({FILE_PART})
 
+    @operation("listSessionFiles", SESSIONS, Action.RUN_CODE, gives={200: list[str]}, refuses=(404, 410), path=_FILE)
     async def get(self, session: str) -> None:
         """List the names of a session's files."""
         self.answer(await self.managers.workspaces.files(self.identity, session))
 
+    @operation(
+        "uploadSessionFile",
+        SESSIONS,
+        Action.RUN_CODE,
+        takes=_FORM,
+        gives={201: str},
+        refuses=(400, 404, 410, 415),
+        path=_FILE,
+    )
     async def post(self, session: str) -> None:
         """Store the part `file` under the name that it says, over a file that is there."""
         form = self.received()
@@ -101,10 +135,12 @@ class Files(FormHandler):
 class OneFile(BaseHandler):
     """`/sessions/{id}/files/{fileName}`."""
 
+    @operation("getSessionFile", SESSIONS, Action.RUN_CODE, gives={200: _BYTES}, refuses=(404, 410), path=_FILE)
     async def get(self, session: str, name: str) -> None:
         """Get a file of a session."""
         await self.send_file(self.managers.workspaces.open_file(self.identity, session, name), name.rpartition("/")[2])
 
+    @operation("deleteSessionFile", SESSIONS, Action.RUN_CODE, refuses=(404, 410), path=_FILE)
     def delete(self, session: str, name: str) -> None:
         """Delete a file of a session."""
         self.managers.workspaces.delete_file(self.identity, session, name)
