@@ -25,6 +25,8 @@ class Action(StrEnum):
     PUBLISH = "publish"  #: upload a snapshot, publish a service, change or delete one's own
     RUN_CODE = "run-code"  #: open sessions, run code in them, keep snapshots
     MANAGE_ALL = "manage-all"  #: change or delete anybody's service, see its code
+    MANAGE_USERS = "manage-users"  #: add, change and remove local users
+    CONFIGURE = "configure"  #: change what concerns the whole server, such as the list of compute nodes
 
 
 PERMISSIONS: dict[Role, frozenset[Action]] = {

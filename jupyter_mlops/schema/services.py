@@ -8,7 +8,7 @@ from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.schema.base import Wire
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.snapshots import Captured, Manifest
-from jupyter_mlops.schema.types import Parameter, ValueType, check_parameters
+from jupyter_mlops.schema.types import Parameter, ValueType, check_alias, check_parameters
 
 MAX_TIMEOUT = 24 * 3600.0
 DEFAULT_TIMEOUT = 60.0
@@ -79,11 +79,7 @@ class Definition(Wire, frozen=True):
             raise InvalidRequest("a service needs `code`, or a `function` of its snapshot", fields="$.code")
         check_parameters(self.inputs, "$.inputParameterDefinitions")
         check_parameters(self.outputs, "$.outputParameterDefinitions")
-        if self.operation_id is not None and not self.operation_id.isidentifier():
-            raise InvalidRequest(
-                f"alias {self.operation_id[:80]!r} is not a name that a client could call; use letters, digits and '_'",
-                fields="$.operationId",
-            )
+        check_alias(self.operation_id)
         for index, name in enumerate(self.artifacts):
             plain = "/" not in name and "\\" not in name and name.isprintable() and name not in {"", ".", ".."}
             if not plain or len(name.encode()) > 255:  # noqa: PLR2004

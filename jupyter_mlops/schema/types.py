@@ -77,6 +77,26 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def check_alias(alias: str | None) -> None:
+    """Refuse an alias (`operationId`) that no client could have as the name of a function.
+
+    Parameters
+    ----------
+    alias:
+        What the request says; None for none.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is no identifier.
+    """
+    if alias is not None and not alias.isidentifier():
+        raise InvalidRequest(
+            f"alias {alias[:80]!r} is not a name that a client could call; use letters, digits and '_'",
+            fields="$.operationId",
+        )
+
+
 def check_parameters(parameters: tuple[Parameter, ...], where: str) -> None:
     """Refuse parameters that repeat a name, have no name, or carry a format that their type has not.
 

@@ -37,23 +37,26 @@ from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.launcher import Launcher
 from jupyter_mlops.server.kernels.session import SessionKernel
 from jupyter_mlops.server.kernels.templates import Templates, available
-from jupyter_mlops.server.managers.access import AccessManager
+from jupyter_mlops.server.managers.access import AccessManager, Lifetimes
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.metrics import Metrics
 from jupyter_mlops.server.managers.pools import PoolManager, default_budget
+from jupyter_mlops.server.managers.realtime import RealtimeManager
 from jupyter_mlops.server.managers.services import ServiceManager
 from jupyter_mlops.server.managers.sessions import SessionManager
 from jupyter_mlops.server.managers.snapshots import SnapshotManager
 from jupyter_mlops.server.managers.status import StatusManager
 from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.managers.users import UserManager
 from jupyter_mlops.server.managers.workspaces import WorkspaceManager
 from jupyter_mlops.server.stores.access import AccessStore
 from jupyter_mlops.server.stores.blobs import BlobStore
 from jupyter_mlops.server.stores.database import Database
 from jupyter_mlops.server.stores.services import ServiceStore
 from jupyter_mlops.server.stores.snapshots import References, SnapshotStore
+from jupyter_mlops.server.stores.users import UserStore
 from jupyter_mlops.signing import read_key
 
 PASSWORD_VARIABLE = "JUPYTER_MLOPS_ADMIN_PASSWORD"  # noqa: S105
@@ -100,6 +103,14 @@ class ServeApp(JupyterApp):
         config=True,
         help="Host names that requests may carry besides this machine's; ['*'] for any.",
     )
+    access_token_lifetime = Int(3600, min=1, config=True, help="Seconds for which an access token is in force.")
+    refresh_token_lifetime = Int(
+        14 * 86400,
+        min=1,
+        config=True,
+        help="Seconds for which a refresh token is in force; each renewal gives a new one.",
+    )
+    login_lifetime = Int(90 * 86400, min=1, config=True, help="Seconds after which a login cannot be renewed any more.")
     auto = Bool(False, config=True, help="Whether a notebook started this server by itself.")
     idle_timeout = Float(
         86400.0,
@@ -174,7 +185,9 @@ class Server:
         self._catalog = Catalog()
         services, blobs = ServiceStore(self._database), BlobStore(directory)
         references = References(self._database)
-        self._access = AccessManager(AccessStore(self._database), read_key(directory), self._instance)
+        lifetimes = Lifetimes(settings.access_token_lifetime, settings.refresh_token_lifetime, settings.login_lifetime)
+        self._access = AccessManager(AccessStore(self._database), read_key(directory), self._instance, lifetimes)
+        self._users = UserManager(UserStore(self._database), self._access)
         self._uploads = UploadManager(directory, self._database, references, blobs)
         templates = None
         if settings.fork and available() and not settings.channel_tcp:
@@ -278,7 +291,9 @@ class Server:
             hosts = _LOOPBACK | {name.lower() for name in named}
         return Managers(
             access=self._access,
+            users=self._users,
             services=self._services,
+            realtime=RealtimeManager(self._catalog),
             executions=self._executions,
             uploads=self._uploads,
             pools=self._pools,
@@ -295,7 +310,7 @@ class Server:
         if not chosen and self._settings.admin_password_file:
             path = Path(self._settings.admin_password_file)
             chosen = (await asyncio.to_thread(path.read_text)).strip()
-        if await self._access.ensure_admin(chosen or (password := secrets.token_urlsafe(18))) and not chosen:
+        if await self._users.ensure_admin(chosen or (password := secrets.token_urlsafe(18))) and not chosen:
             path = self._directory / "admin-password"
             _write_private(path, password.encode() + b"\n")
             self._settings.log.info("the password of the user admin is in %s", path)

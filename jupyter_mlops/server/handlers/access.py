@@ -48,9 +48,12 @@ class RefreshToken(BaseHandler):
         AUTHENTICATION,
         None,
         arguments=(Argument("refreshToken", str, "The refresh token to be revoked.", required=True),),
+        gives={200: TokenResponse},
         refuses=(400, 401),
     )
     async def delete(self) -> None:
-        """End the login of a refresh token."""
-        await self.managers.access.revoke(self.get_query_argument("refreshToken"))
-        self.answer("the login is ended")
+        """End the login of a refresh token.
+
+        Its access token too is refused from then on. The answer has the form of a login's, without tokens.
+        """
+        self.answer(await self.managers.access.revoke(self.get_query_argument("refreshToken")))

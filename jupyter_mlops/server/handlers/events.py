@@ -63,6 +63,9 @@ class EventsSocket(WebSocketHandler):
         self._stop()
 
     def _changed(self, sequence: int, action: str, revision: Revision) -> None:
+        if not self.managers.access.in_force(self.identity):
+            self.close(1008, "this login was ended")
+            return
         shown = None
         if action != "deleted":
             (shown,) = self.managers.services.list(self.identity, revision.name, revision.version)

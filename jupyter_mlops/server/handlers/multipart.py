@@ -192,7 +192,7 @@ class FormHandler(BaseHandler):
     def admit(self) -> None:
         """Refuse a body of another kind before it is read."""
         super().admit()
-        if self.request.method in {"POST", "PUT", "PATCH"}:
+        if self.request.method in {"POST", "PUT", "PATCH"}.intersection(self._allowed()):
             self.form = Form(self.request.headers.get("Content-Type", ""), self.open_file, self.files)
 
     def open_file(self, part: Part) -> Sink:

@@ -11,6 +11,7 @@ from jupyter_mlops.server.handlers.events import EventsSocket
 from jupyter_mlops.server.handlers.executions import Execution
 from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, Status
 from jupyter_mlops.server.handlers.pools import Metrics, Pool, PoolKernels
+from jupyter_mlops.server.handlers.realtime import Realtime, RealtimeVersion
 from jupyter_mlops.server.handlers.services import Service, Services, Version
 from jupyter_mlops.server.handlers.sessions import (
     CancelSession,
@@ -24,6 +25,7 @@ from jupyter_mlops.server.handlers.sessions import (
 )
 from jupyter_mlops.server.handlers.snapshots import OneSnapshot, Snapshots
 from jupyter_mlops.server.handlers.uploads import Upload, UploadedBlob, Uploads
+from jupyter_mlops.server.handlers.users import User, Users
 from jupyter_mlops.server.handlers.workspaces import Files, Objects, OneFile, OneObject
 
 _PART = r"([^/]+)"
@@ -48,6 +50,8 @@ ROUTES: list[tuple[str, Any]] = [
     (r"/health", Health),
     (r"/login", Login),
     (r"/login/refreshToken", RefreshToken),
+    (r"/users", Users),
+    (rf"/users/{_PART}", User),
     (r"/docs", Docs),
     (r"/docs/static/(.*)", DocsFile),
     (r"/status", Status),
@@ -55,6 +59,8 @@ ROUTES: list[tuple[str, Any]] = [
     (r"/services", Services),
     (rf"/services/{_PART}", Service),
     (rf"/services/{_PART}/{_PART}", Version),
+    (rf"/realtime-services/{_PART}", Realtime),
+    (rf"/realtime-services/{_PART}/{_PART}", RealtimeVersion),
     (rf"/services/{_PART}/{_PART}/pool", Pool),
     (rf"/services/{_PART}/{_PART}/pool/kernels", PoolKernels),
     (r"/metrics", Metrics),

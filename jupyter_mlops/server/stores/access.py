@@ -54,22 +54,42 @@ class AccessStore:
 
         return await self._database.run(work)
 
-    async def add_user(self, user: User, created: str) -> None:
-        """Add a user."""
-        statement = insert(users).values(
-            name=user.name, password_hash=user.password_hash, role=user.role.value, created=created
+    async def begin_login(self, login: str, user: User, ends: float, digest: str, expires: float) -> bool:
+        """Record a login and its first refresh token.
+
+        Parameters
+        ----------
+        login:
+            Its id.
+        user:
+            As read when the password was checked.
+        ends, expires:
+            Seconds since 1970 after which the login, and its first refresh token, are of no more use.
+        digest:
+            Of the refresh token.
+
+        Returns
+        -------
+        bool
+            False, and nothing recorded, when the user was changed or removed meanwhile.
+        """
+        unchanged = select(users.c.name).where(
+            users.c.name == user.name, users.c.password_hash == user.password_hash, users.c.role == user.role.value
         )
-        await self._database.run(lambda connection: connection.execute(statement))
 
-    async def begin_login(self, login: str, user: str, ends: float, digest: str, expires: float) -> None:
-        """Record a login and its first refresh token; forget logins that have ended."""
-
-        def work(connection: Connection) -> None:
-            connection.execute(delete(logins).where(logins.c.user == user, logins.c.ends < expires - 90 * 86400))
-            connection.execute(insert(logins).values(id=login, user=user, ends=ends, revoked=False))
+        def work(connection: Connection) -> bool:
+            if connection.scalar(unchanged) is None:
+                return False
+            connection.execute(insert(logins).values(id=login, user=user.name, ends=ends, revoked=False))
             connection.execute(insert(refresh_tokens).values(digest=digest, login=login, expires=expires, used=False))
+            return True
 
-        await self._database.run(work)
+        return await self._database.run(work)
+
+    async def forget_logins(self, before: float) -> set[str]:
+        """Forget logins that ended before a time, in seconds since 1970; their ids."""
+        statement = delete(logins).where(logins.c.ends < before).returning(logins.c.id)
+        return await self._database.run(lambda connection: set(connection.scalars(statement)))
 
     async def use_refresh(self, digest: str, successor: str, now: float, expires: float) -> Refresh | None:
         """Spend a refresh token for its successor, at most once.
@@ -129,9 +149,9 @@ class AccessStore:
 
         return await self._database.run(work)
 
-    async def revoked_logins(self) -> set[str]:
-        """Ids of revoked logins whose access tokens may still be in force."""
-        query = select(logins.c.id).where(logins.c.revoked)
+    async def logins(self) -> set[str]:
+        """Ids of the logins that were not revoked."""
+        query = select(logins.c.id).where(logins.c.revoked.is_(False))
         return await self._database.run(lambda connection: set(connection.scalars(query)))
 
 
