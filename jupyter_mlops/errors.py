@@ -22,6 +22,7 @@ the same class, so a caller catches `Conflict` wherever it happened.
     |- DeadlineExceeded            the call ran past its deadline
     |- ServerUnreachable           nothing answers at the address
     |- CaptureError                an object of the notebook cannot go along
+    |- CodeRaised                  code of a call or a session raised, and its caller asked to be told so
     `- InternalError               a defect of ours; the log has the rest under the correlation id
 """
 
@@ -115,6 +116,10 @@ class ServerUnreachable(MLOpsError):
 
 class CaptureError(MLOpsError):
     """An object of the notebook cannot go along with the service."""
+
+
+class CodeRaised(MLOpsError):
+    """The code raised; this is its traceback."""
 
 
 class InternalError(MLOpsError):

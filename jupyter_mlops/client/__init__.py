@@ -3,5 +3,7 @@
 from jupyter_mlops.client.deploy import DeployClient
 from jupyter_mlops.client.response import ServiceResponse
 from jupyter_mlops.client.service import Service
+from jupyter_mlops.client.session import Session, SessionResponse
+from jupyter_mlops.client.snapshot import Snapshot
 
-__all__ = ["DeployClient", "Service", "ServiceResponse"]
+__all__ = ["DeployClient", "Service", "ServiceResponse", "Session", "SessionResponse", "Snapshot"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import linecache
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
@@ -20,6 +19,8 @@ from jupyter_mlops.client.publish import Target, publish, request_for
 from jupyter_mlops.client.sample import arrange
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.client.signature import MISSING, Signature, describe
+from jupyter_mlops.client.snapshot import Snapshot, snapshot_id
+from jupyter_mlops.client.source import calling, running, source_of
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.codec import to_wire
 from jupyter_mlops.errors import CaptureError, InvalidRequest
@@ -55,6 +56,7 @@ class ServiceDefinition:
         self._batchable: bool | None = None
         self._sample: Any = MISSING
         self._pool: dict[str, Any] = {}
+        self._snapshot: str | None = None
 
     def version(self, version: str) -> Self:
         """Set the version; without one the next whole number is taken."""
@@ -117,6 +119,20 @@ class ServiceDefinition:
     def objects(self, **objects: Any) -> Self:
         """Give objects along, under the names by which the code knows them."""
         self._objects.update(objects)
+        return self
+
+    def snapshot(self, snapshot: Snapshot | str) -> Self:
+        """Publish code that runs on what a session left: its variables and files.
+
+        A function then goes along as its text, and what it names is found in the snapshot; `init` runs before
+        each call.
+
+        Parameters
+        ----------
+        snapshot:
+            A snapshot of yours, or its id.
+        """
+        self._snapshot = snapshot_id(snapshot)
         return self
 
     def artifacts(self, names: Iterable[str]) -> Self:
@@ -203,17 +219,40 @@ class ServiceDefinition:
             "timeout": self._timeout,
             "batchable": self._batchable,
             "pool": pool_json(self._pool),
+            "snapshot_id": self._snapshot,
         }
+        if self._snapshot is not None:
+            return self._snapshot_request(common), None
         if self._function is not None:
             return self._function_request(self._function, common)
-        parameters = {
+        captured, init = self._code_capture()
+        return request_for(code=self._code, init=init, **self._declared(), **common), captured
+
+    def _snapshot_request(self, common: dict[str, Any]) -> PublishRequest:
+        if self._objects or self._batchable:
+            what = "objects or models" if self._objects else "a batchable function"
+            raise InvalidRequest(f"{what} cannot go with a snapshot; put them into the session that it is taken of")
+        if self._function is None:
+            return request_for(code=self._code, init_code=self._init, **self._declared(), **common)
+        signature = describe_declared(self._function, self._inputs, self._outputs, self._sample)
+        common["operation_id"] = self._alias or _alias_of(self._function)
+        return request_for(
+            code=calling(self._function, signature),
+            init_code=None if self._init is None else running(self._init),
+            inputs=signature.inputs,
+            outputs=signature.outputs,
+            sample=signature.sample_json(),
+            **common,
+        )
+
+    def _declared(self) -> dict[str, Any]:
+        """What was declared of code that is text."""
+        parameters: dict[str, Any] = {
             key: tuple(from_type(name, written) for name, written in types.items())
             for key, types in (("inputs", self._inputs), ("outputs", self._outputs))
             if types is not None
         }
-        captured, init = self._code_capture()
-        sample = self._code_sample(parameters.get("inputs"))
-        return request_for(code=self._code, init=init, sample=sample, **parameters, **common), captured
+        return parameters | {"sample": self._code_sample(parameters.get("inputs"))}
 
     def _code_sample(self, inputs: tuple[Parameter, ...] | None) -> Raw | None:
         if self._sample is MISSING:
@@ -321,14 +360,6 @@ def _text_function(text: str, name: str, namespace: dict[str, Any]) -> Callable[
     made.pop("__builtins__", None)
     function: Callable[[], Any] = made[name]
     return function
-
-
-def source_of(function: Callable[..., Any]) -> str:
-    """Source text of a function, to be shown to people; empty when there is none."""
-    try:
-        return textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
-    except (OSError, TypeError):
-        return ""
 
 
 def remember_source(filename: str, text: str) -> None:

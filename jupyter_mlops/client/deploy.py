@@ -10,13 +10,15 @@ from jupyter_mlops.client.patience import CONNECT_SECONDS, Patience
 from jupyter_mlops.client.pools import configure, pool_path
 from jupyter_mlops.client.publish import find, services_path
 from jupyter_mlops.client.service import Service, make_service
+from jupyter_mlops.client.session import Session, create_session, get_session, sessions
+from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.errors import InvalidRequest, NotFound
 from jupyter_mlops.schema.pools import PoolSettings
 
 _OPTIONS = (
     "version", "description", "alias", "inputs", "outputs", "artifacts", "models", "objects",
-    "timeout", "batchable", "sample", "kernels", "pool",
+    "timeout", "batchable", "sample", "kernels", "pool", "snapshot",
 )  # fmt: skip
 _BY_NAME = frozenset({"inputs", "outputs", "models", "objects", "pool"})
 _CODE = ("code_fn", "init_fn", "code_str", "init_str")
@@ -81,7 +83,7 @@ class DeployClient:
             The service's name.
         opts:
             `version, description, code_fn, init_fn, code_str, init_str, objects, models, inputs, outputs,
-            artifacts, alias, timeout, batchable, sample, kernels, pool`, with the meaning of the definition's
+            artifacts, alias, timeout, batchable, sample, kernels, pool, snapshot`, with the meaning of the definition's
             methods; `kernels` is a pair, `pool` a dict of settings.
         """
         return self._defined(name, opts).deploy()
@@ -120,6 +122,46 @@ class DeployClient:
             raise InvalidRequest(f"say which version of {name!r} to delete: delete_service({name!r}, version='1.0')")
         self._transport.request("DELETE", services_path(name, version))
         return True
+
+    def create_session(self, name: str | None = None, snapshot: Snapshot | str | None = None) -> Session:
+        """Open a session: a Python on the server that is driven from here.
+
+        Parameters
+        ----------
+        name:
+            What to call it.
+        snapshot:
+            A snapshot of yours to begin with, or its id.
+        """
+        return create_session(self._transport, name, snapshot)
+
+    def sessions(self) -> list[Session]:
+        """Your open sessions, oldest first."""
+        return sessions(self._transport)
+
+    def get_session(self, session_id: str) -> Session:
+        """Find an open session of yours.
+
+        Raises
+        ------
+        NotFound
+            When you have none of that id.
+        """
+        return get_session(self._transport, session_id)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Your snapshots, oldest first."""
+        return snapshots(self._transport)
+
+    def get_snapshot(self, snapshot_id: str) -> Snapshot:
+        """Find a snapshot of yours.
+
+        Raises
+        ------
+        NotFound
+            When you have none of that id.
+        """
+        return get_snapshot(self._transport, snapshot_id)
 
     def create_or_update_service_pool(
         self, name: str, version: str, initial_pool_size: int, max_pool_size: int

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from jupyter_mlops.codec import to_python
-from jupyter_mlops.errors import InvalidRequest, NotFound
+from jupyter_mlops.errors import CodeRaised, InvalidRequest, NotFound
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.types import Parameter, ValueType
 
@@ -81,6 +81,18 @@ class ServiceResponse:
     def artifacts(self) -> dict[str, str | None]:
         """The declared artifacts: base64 text by file name, None for what was not written."""
         return dict(self._result.output_files)
+
+    def raise_for_error(self) -> Self:
+        """Return this response, unless the function raised.
+
+        Raises
+        ------
+        CodeRaised
+            With its traceback.
+        """
+        if not self.success:
+            raise CodeRaised(self.error)
+        return self
 
     def output(self, name: str) -> Any:
         """One output as a Python value.

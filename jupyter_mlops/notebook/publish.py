@@ -13,11 +13,12 @@ from IPython.core.error import UsageError
 from jupyter_mlops.capture import capture
 from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.client.declare import from_type
-from jupyter_mlops.client.definition import must_be_synchronous, source_of
+from jupyter_mlops.client.definition import must_be_synchronous
 from jupyter_mlops.client.pools import pool_json
 from jupyter_mlops.client.publish import Target, publish, request_for
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.client.signature import MISSING, Signature, describe
+from jupyter_mlops.client.source import source_of
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.notebook.arguments import kernels_of, names_of, types_of
 from jupyter_mlops.notebook.estimator import Estimator, is_estimator, load_file, wrap
