@@ -42,6 +42,7 @@ from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.metrics import Metrics
+from jupyter_mlops.server.managers.nodes import NodeManager
 from jupyter_mlops.server.managers.pools import PoolManager, default_budget
 from jupyter_mlops.server.managers.realtime import RealtimeManager
 from jupyter_mlops.server.managers.services import ServiceManager
@@ -54,6 +55,7 @@ from jupyter_mlops.server.managers.workspaces import WorkspaceManager
 from jupyter_mlops.server.stores.access import AccessStore
 from jupyter_mlops.server.stores.blobs import BlobStore
 from jupyter_mlops.server.stores.database import Database
+from jupyter_mlops.server.stores.nodes import NodeStore
 from jupyter_mlops.server.stores.services import ServiceStore
 from jupyter_mlops.server.stores.snapshots import References, SnapshotStore
 from jupyter_mlops.server.stores.users import UserStore
@@ -300,6 +302,7 @@ class Server:
             sessions=self._sessions,
             workspaces=WorkspaceManager(self._sessions),
             snapshots=self._snapshots,
+            nodes=NodeManager(NodeStore(self._database)),
             status=self._status,
             events=self._events,
             hosts=hosts,

@@ -27,6 +27,7 @@ from jupyter_mlops.server.handlers.spool import pieces
 from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.nodes import NodeManager
 from jupyter_mlops.server.managers.pools import PoolManager
 from jupyter_mlops.server.managers.realtime import RealtimeManager
 from jupyter_mlops.server.managers.services import ServiceManager
@@ -81,6 +82,7 @@ class Managers:
     sessions: SessionManager
     workspaces: WorkspaceManager
     snapshots: SnapshotManager
+    nodes: NodeManager
     status: StatusManager
     events: Events
     hosts: frozenset[str] | None

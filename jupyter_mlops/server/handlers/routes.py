@@ -10,6 +10,7 @@ from jupyter_mlops.server.handlers.documents import OpenAPI, ServiceOpenAPI, Ser
 from jupyter_mlops.server.handlers.events import EventsSocket
 from jupyter_mlops.server.handlers.executions import Execution
 from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, Status
+from jupyter_mlops.server.handlers.nodes import ComputeNodes
 from jupyter_mlops.server.handlers.pools import Metrics, Pool, PoolKernels
 from jupyter_mlops.server.handlers.realtime import Realtime, RealtimeVersion
 from jupyter_mlops.server.handlers.services import Service, Services, Version
@@ -55,6 +56,7 @@ ROUTES: list[tuple[str, Any]] = [
     (r"/docs", Docs),
     (r"/docs/static/(.*)", DocsFile),
     (r"/status", Status),
+    (r"/computenodes", ComputeNodes),
     (r"/events", EventsSocket),
     (r"/services", Services),
     (rf"/services/{_PART}", Service),
