@@ -10,7 +10,7 @@ from traitlets import Bool, Unicode, default
 from jupyter_mlops.discovery import URL_VARIABLE, data_dir
 from jupyter_mlops.extension.backend import Backend
 from jupyter_mlops.extension.events import EventsHandler
-from jupyter_mlops.extension.forward import CallHandler, ForwardHandler, PageHandler
+from jupyter_mlops.extension.forward import CallHandler, ForwardHandler, LoginHandler, PageHandler
 
 
 class MLOpsExtension(ExtensionApp):
@@ -67,6 +67,7 @@ class MLOpsExtension(ExtensionApp):
             [
                 (r"/mlops/events", EventsHandler, backend),
                 (r"/mlops/docs/?", PageHandler, backend),
+                (r"/mlops/login(?:/refreshToken)?", LoginHandler, backend),
                 (r"/mlops/api/.*", CallHandler, backend),
                 (r"/mlops/.*", ForwardHandler, backend),
             ]

@@ -15,16 +15,18 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from jupyter_mlops.discovery import ServerFile, find_or_start, read_server_file, running_server
-from jupyter_mlops.errors import ServerUnreachable
-from jupyter_mlops.extension.identity import LIFETIME, identify, shared_credential
-from jupyter_mlops.signing import read_key, sign
+from jupyter_mlops.discovery import TOKEN_VARIABLE, ServerFile, find_or_start, read_server_file, running_server
+from jupyter_mlops.errors import NotAuthenticated, ServerUnreachable
+from jupyter_mlops.extension.identity import LIFETIME, identify, jwt_or
+from jupyter_mlops.signing import read_key, sign, verify
 
 if TYPE_CHECKING:
     from logging import Logger
     from pathlib import Path
 
     from jupyter_server.auth import IdentityProvider, User
+
+    from jupyter_mlops.schema.access import Identity
 
 _SAME_START = 5.0
 """Seconds by which two readings of one process's start time may differ (the boot clock is adjusted)."""
@@ -88,8 +90,29 @@ class Backend:
             The `Authorization` that the caller sent to Jupyter.
         """
         if self.server_url:
-            return shared_credential(header)
+            return jwt_or(header, os.environ.get(TOKEN_VARIABLE))
         return f"Bearer {sign(read_key(self.directory), identify(user, provider), LIFETIME)}"
+
+    @property
+    def shared(self) -> bool:
+        """Whether the server is somebody else's, whose key is not here."""
+        return bool(self.server_url)
+
+    def own_token(self, header: str) -> Identity | None:
+        """Say whom a token of the server's own stands for; None when the caller sent none that is in force.
+
+        Parameters
+        ----------
+        header:
+            The `Authorization` that the caller sent to Jupyter.
+        """
+        credential = None if self.shared else jwt_or(header, None)
+        if credential is None:
+            return None
+        try:
+            return verify(read_key(self.directory), credential.partition(" ")[2].strip())[0]
+        except NotAuthenticated:
+            return None
 
     async def stop(self) -> None:
         """End the server, if this extension started it and it is still that process."""

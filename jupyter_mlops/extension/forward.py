@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from jupyter_core.utils import ensure_async
+from jupyter_server.auth import User
+from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado.iostream import StreamClosedError
@@ -69,14 +71,14 @@ class ForwardHandler(JupyterHandler):
     async def prepare(self) -> None:  # type: ignore[override]
         """Check the caller, then send the head of the request on."""
         self.set_header("Connection", "close")  # should Jupyter's own check answer: as in `_finish_with`
-        await super().prepare(_redirect_to_login=self.is_page)
+        await self._identify()
         if self._finished:
             return
         self.clear_header("Connection")
         if not self._admit():
             return
-        action = self.ACTIONS[str(self.request.method)]
-        if not await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, RESOURCE)):
+        if not await self._allowed():
+            action = self.ACTIONS[str(self.request.method)]
             raise HTTPError(HTTPStatus.FORBIDDEN, f"you may not {action} {RESOURCE} on this Jupyter server")
         if not self.check_origin():
             raise HTTPError(HTTPStatus.NOT_FOUND)
@@ -151,6 +153,17 @@ class ForwardHandler(JupyterHandler):
             said = "Unauthorized: this Jupyter server needs its own token, or the cookie of a login"
         self._finish_with(said or HTTPStatus(status_code).phrase)
 
+    async def _identify(self) -> None:
+        """Find out who calls: the holder of one of the server's own tokens, else whoever Jupyter knows."""
+        own = self.backend.own_token(self.request.headers.get("Authorization", ""))
+        if own is None:
+            await super().prepare(_redirect_to_login=self.is_page)
+            return
+        # No cookie speaks here, so there is nothing to forge; the token is the caller's whole authority.
+        if not self.check_host():
+            raise HTTPError(HTTPStatus.FORBIDDEN)
+        self.current_user = self._jupyter_current_user = User(username=own.name)
+
     def _admit(self) -> bool:
         # Jupyter's own `prepare` lets strangers pass while allow_unauthenticated_access is true, its default.
         if self.current_user is None and not self.is_page:
@@ -183,13 +196,20 @@ class ForwardHandler(JupyterHandler):
 
     def _headers_for_server(self) -> HTTPHeaders:
         headers = self.request.headers
-        credential = self.backend.authorization(
-            self.current_user, self.identity_provider, headers.get("Authorization", "")
-        )
-        crossing = request_headers(headers, credential)
+        crossing = request_headers(headers, self._credential())
         if self.request.method in _CHUNKED and "Transfer-Encoding" not in headers:
             crossing.setdefault("Content-Length", "0")
         return crossing
+
+    async def _allowed(self) -> bool:
+        action = self.ACTIONS[str(self.request.method)]
+        return bool(await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, RESOURCE)))
+
+    def _credential(self) -> str | None:
+        header = self.request.headers.get("Authorization", "")
+        if self.backend.own_token(header) is not None:
+            return header
+        return self.backend.authorization(self.current_user, self.identity_provider, header)
 
     def _prefix(self) -> str:
         return url_path_join(self.base_url, "mlops")
@@ -248,6 +268,34 @@ class CallHandler(ForwardHandler):
     async def post(self, *_: str) -> None:
         """Forward."""
         await self._answer()
+
+
+class LoginHandler(ForwardHandler):
+    """`{base_url}mlops/login...`: how clients of the server itself get its tokens; open there, and so here."""
+
+    @allow_unauthenticated
+    async def post(self, *_: str) -> None:
+        """Forward."""
+        await self._answer()
+
+    @allow_unauthenticated
+    async def delete(self, *_: str) -> None:
+        """Forward."""
+        await self._answer()
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing: what is sent here is a password or a refresh token, never a cookie's authority."""
+
+    def _admit(self) -> bool:
+        if self.backend.shared or self.request.method not in {"POST", "DELETE"}:
+            return super()._admit()
+        return True
+
+    async def _allowed(self) -> bool:
+        return True if self.current_user is None else await super()._allowed()
+
+    def _credential(self) -> str | None:
+        return None
 
 
 class PageHandler(ForwardHandler):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import os
 import re
 from typing import TYPE_CHECKING
 
 from jupyter_server.auth import IdentityProvider, PasswordIdentityProvider
 
-from jupyter_mlops.discovery import TOKEN_VARIABLE
 from jupyter_mlops.schema.access import Identity, Role
 
 if TYPE_CHECKING:
@@ -40,15 +38,16 @@ def identify(user: User, provider: IdentityProvider) -> Identity:
     return Identity(name=getpass.getuser() if nameless else user.username, role=Role.OWNER, local=True)
 
 
-def shared_credential(header: str) -> str | None:
-    """Choose the `Authorization` for a shared server: the caller's JWT, else the environment's.
+def jwt_or(header: str, token: str | None) -> str | None:
+    """Choose the `Authorization` for the server: the caller's JWT, else a token.
 
     Parameters
     ----------
     header:
         The caller's `Authorization`. Jupyter's own tokens are no JWTs and stay here.
+    token:
+        What is used when the caller sent no JWT; None for nothing.
     """
     if _JWT.fullmatch(header.strip()):
         return header.strip()
-    token = os.environ.get(TOKEN_VARIABLE)
     return f"Bearer {token}" if token else None

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 from jupyter_processes import BASE, TOKEN
+from support import PASSWORD
 
 from jupyter_mlops.schema.access import Role
 from jupyter_mlops.signing import read_key, verify
@@ -37,6 +38,25 @@ def test_a_service_lives_and_dies_through_jupyter(jupyter, server):
     assert shown["versionPublishedBy"] == getpass.getuser()
     assert jupyter.request("DELETE", "mlops/services/twice/1").status == 200
     assert server.request("GET", "/services/twice").status == 404
+
+
+def test_a_client_of_the_server_logs_in_through_jupyter_and_needs_no_token_of_jupyters(jupyter):
+    wrong = jupyter.request("POST", "mlops/login", {"username": "admin", "password": "no"}, token=None)
+    assert (wrong.status, wrong.json()["exceptionType"]) == (401, "NotAuthenticated")
+    tokens = jupyter.request("POST", "mlops/login", {"username": "admin", "password": PASSWORD}, token=None).json()
+    header = {"Authorization": f"Bearer {tokens['access_token']}"}
+    opened = jupyter.request("POST", "mlops/sessions", {"runtimeType": "Python"}, token=None, headers=header)
+    path = f"mlops/sessions/{opened.json()['sessionId']}"
+    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f.txt"\r\n\r\nhello\r\n--b--\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert jupyter.request("POST", f"{path}/files", form, token=None, headers=header | kind).status == 201
+    assert jupyter.request("GET", f"{path}/files/f.txt", token=None, headers=header).body == b"hello"
+    (listed,) = jupyter.request("GET", "mlops/sessions", token=None, headers=header).json()
+    assert listed["owner"] == "admin"
+    assert jupyter.request("GET", "mlops/sessions").json() == []  # Jupyter's own user is another
+    assert jupyter.request("DELETE", path, token=None, headers=header).status == 200
+    renewed = {"refreshToken": tokens["refresh_token"]}
+    assert jupyter.request("POST", "mlops/login/refreshToken", renewed, token=None).status == 200
 
 
 def test_a_refusal_passes_as_it_is(jupyter, server):

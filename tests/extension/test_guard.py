@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from joserfc.jwk import OctKey
 from jupyter_processes import RunningJupyter
 
+from jupyter_mlops.schema.access import Identity, Role
+from jupyter_mlops.signing import read_key, sign
+
 pytest_plugins = ["jupyter_fixtures"]
-PATHS = ["mlops/services", "mlops/api/a/1", "mlops/docs/static/docs.js", "mlops/", "mlops/health", "mlops/login"]
+PATHS = ["mlops/services", "mlops/api/a/1", "mlops/docs/static/docs.js", "mlops/", "mlops/health", "mlops/loginx"]
 VERBS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 WRONG = [
     {},
@@ -41,6 +45,33 @@ def test_a_stranger_who_opens_the_page_is_asked_to_log_in(guarded, recorder):
     assert answer.status == 302
     assert "/login?next=" in answer.headers["Location"]
     assert guarded.request("POST", "mlops/docs", token=None).status == 403
+
+
+@pytest.mark.parametrize("headers", WRONG, ids=["nothing", "token", "jwt", "cookie"])
+def test_of_the_login_only_what_is_open_on_the_server_is_open(headers, guarded, recorder):
+    for path in ("mlops/login", "mlops/login/refreshToken"):
+        for verb in ("GET", "HEAD", "PUT", "PATCH", "OPTIONS"):
+            assert guarded.request(verb, path, token=None, headers=headers).status == 403, verb
+        for verb in ("POST", "DELETE"):
+            assert guarded.request(verb, path, token=None, headers=headers).status == 200
+            assert (recorder.last().uri, recorder.last().headers.get("Authorization")) == (path[5:], None)
+
+
+def test_a_token_of_the_server_itself_passes_as_it_is(guarded, recorder):
+    key = read_key(recorder.data_dir)
+    token = sign(key, Identity(name="ann", role=Role.READER), 60)
+    assert (
+        guarded.request("POST", "mlops/api/a/1", token=None, headers={"Authorization": f"Bearer {token}"}).status == 200
+    )
+    assert recorder.last().headers["Authorization"] == f"Bearer {token}"
+    expired = sign(key, Identity(name="ann", role=Role.READER), -3600)
+    elsewhere = sign(OctKey.generate_key(256), Identity(name="ann", role=Role.OWNER), 60)
+    reached = len(recorder.seen)
+    for wrong in (expired, elsewhere, token[:-2]):
+        for verb in VERBS:
+            headers = {"Authorization": f"Bearer {wrong}"}
+            assert guarded.request(verb, "mlops/services", token=None, headers=headers).status == 403
+    assert len(recorder.seen) == reached
 
 
 def test_unknown_verbs_are_refused(guarded):

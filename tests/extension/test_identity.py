@@ -7,7 +7,7 @@ import getpass
 import pytest
 from jupyter_server.auth import IdentityProvider, PasswordIdentityProvider, User
 
-from jupyter_mlops.extension.identity import identify, shared_credential
+from jupyter_mlops.extension.identity import identify, jwt_or
 from jupyter_mlops.schema.access import Role
 
 GENERATED = User(username="0123456789abcdef0123456789abcdef", name="Anonymous Io")
@@ -36,13 +36,10 @@ def test_a_provider_that_knows_people_is_believed():
 
 
 @pytest.mark.parametrize("header", ["", "token abc", "Bearer abc", "Basic a.b.c", "Bearer a.b.c d"])
-def test_what_is_no_jwt_stays_in_jupyter(header, monkeypatch):
-    monkeypatch.delenv("JUPYTER_MLOPS_TOKEN", raising=False)
-    assert shared_credential(header) is None
-    monkeypatch.setenv("JUPYTER_MLOPS_TOKEN", "x.y.z")
-    assert shared_credential(header) == "Bearer x.y.z"
+def test_what_is_no_jwt_stays_in_jupyter(header):
+    assert jwt_or(header, None) is None
+    assert jwt_or(header, "x.y.z") == "Bearer x.y.z"
 
 
-def test_the_callers_own_jwt_comes_first(monkeypatch):
-    monkeypatch.setenv("JUPYTER_MLOPS_TOKEN", "x.y.z")
-    assert shared_credential("Bearer a-1.b_2.c") == "Bearer a-1.b_2.c"
+def test_the_callers_own_jwt_comes_first():
+    assert jwt_or("Bearer a-1.b_2.c", "x.y.z") == "Bearer a-1.b_2.c"
