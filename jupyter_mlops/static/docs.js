@@ -1,5 +1,6 @@
 /**
- * The documentation page: choose a service, read what it takes and gives, try it out.
+ * The documentation page: choose the server's own interface or a service, read what it takes and gives,
+ * try it out.
  *
  * Every address is relative to the page, so that it works at the root of a server and below a prefix
  * alike. Behind Jupyter nobody signs in here: Jupyter knows the user already.
@@ -12,6 +13,7 @@
   const element = id => document.getElementById(id);
   const signIn = element('sign-in');
   const select = element('service');
+  const format = element('format');
 
   /** An address below the page; every part is one segment, whatever it contains. */
   const address = (...parts) => new URL(parts.map(encodeURIComponent).join('/'), base);
@@ -68,11 +70,15 @@
     say(error.status === 403 ? `${error.message}\nLog in to Jupyter, then load this page again.` : error.message);
   }
 
-  /** The version that the address asks for, else the latest of the name, else the first service. */
+  /** The version that the address asks for, else the latest of the name, else the last service, else the server. */
   function wanted(services) {
     const query = new URLSearchParams(window.location.search || window.location.hash.slice(1));
+    if (query.has('server')) {
+      return [];
+    }
     const named = services.filter(each => each.name === query.get('service'));
-    return named.find(each => each.version === query.get('version')) || named.at(-1) || services.at(-1);
+    const found = named.find(each => each.version === query.get('version')) || named.at(-1) || services.at(-1);
+    return found ? [found.name, found.version] : [];
   }
 
   function fill(services) {
@@ -80,7 +86,7 @@
     for (const service of services) {
       groups.set(service.name, [service, ...(groups.get(service.name) || [])]);
     }
-    select.replaceChildren();
+    select.replaceChildren(new Option('This server', '[]'));
     for (const [name, versions] of [...groups].sort(([a], [b]) => a.localeCompare(b))) {
       const group = document.createElement('optgroup');
       group.label = name;
@@ -94,28 +100,32 @@
 
   async function load() {
     const services = await ask(address('services'));
-    if (services.length === 0) {
-      show({});
-      say('No services yet. Put %%publish on top of a notebook cell that defines a function.');
-      return;
-    }
     fill(services);
-    const { name, version } = wanted(services);
-    select.value = JSON.stringify([name, version]);
-    await describe(name, version);
+    const chosen = wanted(services);
+    select.value = JSON.stringify(chosen);
+    await describe(...chosen);
   }
 
-  /** Show one version: its Swagger document, with addresses below this page. */
+  /** Let requests go to addresses below this page, wherever that is. */
+  function place(spec) {
+    if (spec.openapi) {
+      spec.servers = [{ url: base.href.replace(/\/$/, '') }];
+      return;
+    }
+    spec.host = window.location.host;
+    spec.schemes = [window.location.protocol.replace(':', '')];
+    spec.basePath = base.pathname.replace(/(.)\/$/, '$1');
+  }
+
+  /** Show the document of one version, or without one the server's own. */
   async function describe(name, version) {
     if (!window.SwaggerUIBundle) {
       throw new Error('This installation was built without Swagger UI; install the package again.');
     }
-    const spec = await ask(address('api', name, version, 'swagger.json'));
-    spec.host = window.location.host;
-    spec.schemes = [window.location.protocol.replace(':', '')];
-    spec.basePath = base.pathname.replace(/\/$/, '') + (spec.basePath || '').replace(/\/$/, '') || '/';
-    document.title = `${name} ${version}`;
-    const query = new URLSearchParams({ service: name, version });
+    const spec = await ask(name ? address('api', name, version, format.value) : address(format.value));
+    place(spec);
+    document.title = name ? `${name} ${version}` : 'This server';
+    const query = new URLSearchParams(name ? { service: name, version } : { server: '' });
     window.history.replaceState(null, '', `?${query}`);
     say('');
     show({ services: true });
@@ -142,7 +152,7 @@
         }
         return response;
       },
-      onComplete: () => open(spec)
+      onComplete: () => name && open(spec)
     });
   }
 
@@ -193,10 +203,11 @@
     window.location.reload();
   });
 
-  select.addEventListener('change', () => {
-    const [name, version] = JSON.parse(select.value);
-    describe(name, version).catch(failed);
-  });
+  for (const choice of [select, format]) {
+    choice.addEventListener('change', () => {
+      describe(...JSON.parse(select.value)).catch(failed);
+    });
+  }
 
   load().catch(failed);
 })();
