@@ -1,0 +1,145 @@
+"""Snapshots that users keep: made from sessions, loaded into others, published from, downloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import secrets
+import uuid
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from jupyter_mlops.errors import InvalidRequest, NotFound
+from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.sessions import SnapshotView
+from jupyter_mlops.schema.snapshots import Manifest, Snapshot
+from jupyter_mlops.server.managers.access import require
+from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.stores.snapshots import SnapshotStore
+
+LONGEST_NAME = 256
+
+
+class SnapshotManager:
+    """The rules of snapshots: private to who made them, immutable, and whole or not there.
+
+    Parameters
+    ----------
+    store:
+        Where they are kept.
+    uploads:
+        Where their blobs lie.
+    directory:
+        For files that are made to be sent.
+    """
+
+    def __init__(self, store: SnapshotStore, uploads: UploadManager, directory: Path) -> None:
+        self._store = store
+        self._uploads = uploads
+        self._directory = directory
+
+    async def create(self, identity: Identity, name: str | None, capture: Callable[[Path], Awaitable[Manifest]]) -> str:
+        """Keep what `capture` writes; the new snapshot's id.
+
+        Parameters
+        ----------
+        identity:
+            Whose it will be.
+        name:
+            What to call it; its id when there is none.
+        capture:
+            Writes blobs, each under its digest, into the folder that it is given, and returns their manifest.
+        """
+        require(identity, Action.RUN_CODE)
+        identifier = str(uuid.uuid4())
+        async with self._uploads.folder(identity) as (folder, take):
+            snapshot = Snapshot(
+                id=identifier,
+                name=_checked(name) or identifier,
+                owner=identity.name,
+                created=dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds"),
+                manifest=await capture(folder),
+            )
+            await take(snapshot.manifest)
+            await self._store.add(snapshot)
+        return identifier
+
+    async def list(self, identity: Identity) -> list[SnapshotView]:
+        """The caller's snapshots, oldest first."""
+        require(identity, Action.RUN_CODE)
+        return [_view(snapshot) for snapshot in await self._store.of(identity.name)]
+
+    @contextlib.asynccontextmanager
+    async def held(self, identity: Identity, identifier: str) -> AsyncIterator[Snapshot]:
+        """A snapshot of the caller's, whose blobs stay while this lasts even when it is deleted.
+
+        Raises
+        ------
+        NotFound
+            When the caller has no such snapshot.
+        """
+        require(identity, Action.RUN_CODE)
+        snapshot = await self._store.find(identity.name, identifier)
+        if snapshot is None:
+            raise NotFound("you have no such snapshot; GET /snapshots lists yours", fields="$.snapshotId")
+        with self._uploads.leased(snapshot.manifest):
+            yield snapshot
+
+    async def delete(self, identity: Identity, identifier: str) -> None:
+        """Delete a snapshot; services that were published from it keep what they need.
+
+        Raises
+        ------
+        NotFound
+            When the caller has no such snapshot.
+        """
+        require(identity, Action.RUN_CODE)
+        digests = await self._store.delete(identity.name, identifier)
+        if digests is None:
+            raise NotFound("you have no such snapshot; GET /snapshots lists yours", fields="$.id")
+        await self._uploads.release(digests)
+
+    async def archive(self, identity: Identity, identifier: str) -> Path:
+        """Write a snapshot as a zip file, which is the caller's to remove: its path."""
+        async with self.held(identity, identifier) as snapshot:
+            path = self._directory / f"snapshot-{secrets.token_hex(8)}.zip"
+            try:
+                await asyncio.to_thread(_zip, path, snapshot, self._uploads)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        return path
+
+
+def _checked(name: str | None) -> str:
+    if name and (len(name) > LONGEST_NAME or not name.isprintable()):
+        raise InvalidRequest(f"a name has at most {LONGEST_NAME} printable characters", fields="$.name")
+    return name or ""
+
+
+def _view(snapshot: Snapshot) -> SnapshotView:
+    return SnapshotView(
+        id=snapshot.id,
+        name=snapshot.name,
+        owner=snapshot.owner,
+        creation_time=snapshot.created,
+        content_size=snapshot.manifest.size(),
+        objects=tuple(captured.name for captured in snapshot.manifest.names),
+        files=tuple(file.path for file in snapshot.manifest.files),
+    )
+
+
+def _zip(path: Path, snapshot: Snapshot, uploads: UploadManager) -> None:
+    """`snapshot.json`, the objects as one pickle stream with its buffers beside it, and the files."""
+    manifest = snapshot.manifest
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        archive.writestr("snapshot.json", msgspec.json.format(msgspec.json.encode(snapshot)))
+        archive.write(uploads.path(manifest.stream), "objects.pickle")
+        for number, blob in enumerate(manifest.buffers):
+            archive.write(uploads.path(blob), f"buffers/{number}")
+        for file in manifest.files:
+            archive.write(uploads.path(file.blob), f"files/{file.path}")
