@@ -137,6 +137,13 @@ class BeginUpload(Wire, frozen=True):
     manifest: Manifest
 
 
+class KeepSnapshotRequest(Wire, frozen=True):
+    """Body of `POST /snapshots`: a finished upload becomes a snapshot of the caller's."""
+
+    upload: str
+    name: str | None = None
+
+
 class Upload(Wire, frozen=True):
     """Answer of `POST /uploads`: where to send, and which blobs are wanted."""
 

@@ -38,6 +38,7 @@ from jupyter_mlops.server.kernels.launcher import Launcher
 from jupyter_mlops.server.kernels.session import SessionKernel
 from jupyter_mlops.server.kernels.templates import Templates, available
 from jupyter_mlops.server.managers.access import AccessManager, Lifetimes
+from jupyter_mlops.server.managers.archives import Archives
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
@@ -200,7 +201,8 @@ class Server:
             self._catalog, self._uploads, self._launcher, self._listener, templates, budget, metrics
         )
         self._pools = PoolManager(services, self._catalog, self._executions, budget, metrics)
-        self._snapshots = SnapshotManager(SnapshotStore(self._database), self._uploads, directory / "uploads")
+        archives = Archives(self._uploads, directory / "uploads")
+        self._snapshots = SnapshotManager(SnapshotStore(self._database), self._uploads, archives)
         self._sessions = SessionManager(
             lambda: SessionKernel.start(self._launcher, self._listener, templates),
             self._snapshots,
@@ -212,7 +214,7 @@ class Server:
         self._services = ServiceManager(
             services, self._catalog, self._uploads, self._snapshots, self._executions, self._events, self._pools
         )
-        self._status = StatusManager(self._instance, self._catalog, self._pools)
+        self._status = StatusManager(self._instance, self._catalog, self._pools, self._database)
         self._http: ScoringServer | None = None
 
     async def start(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.operations import SNAPSHOTS, Content
-from jupyter_mlops.schema.sessions import SnapshotView
+from jupyter_mlops.schema.sessions import CreateSnapshotResponse, SnapshotView
+from jupyter_mlops.schema.snapshots import KeepSnapshotRequest
 from jupyter_mlops.server.handlers.base import BaseHandler
 from jupyter_mlops.server.handlers.operations import operation
 
@@ -16,6 +17,20 @@ class Snapshots(BaseHandler):
     async def get(self) -> None:
         """List the caller's snapshots, oldest first."""
         self.answer(await self.managers.snapshots.list(self.identity))
+
+    @operation(
+        "keepSnapshot",
+        SNAPSHOTS,
+        Action.RUN_CODE,
+        takes=KeepSnapshotRequest,
+        gives={201: CreateSnapshotResponse},
+        refuses=(400, 404, 409),
+    )
+    async def post(self) -> None:
+        """Make a snapshot of a finished upload."""
+        request = self.decode(KeepSnapshotRequest)
+        snapshot = await self.managers.snapshots.keep(self.identity, request.upload, request.name)
+        self.answer(CreateSnapshotResponse(snapshot_id=snapshot), 201)
 
 
 class OneSnapshot(BaseHandler):

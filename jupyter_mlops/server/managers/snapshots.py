@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
-import secrets
 import uuid
-import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-
-import msgspec
 
 from jupyter_mlops.errors import InvalidRequest, NotFound
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.sessions import SnapshotView
 from jupyter_mlops.schema.snapshots import Manifest, Snapshot
 from jupyter_mlops.server.managers.access import require
+from jupyter_mlops.server.managers.archives import Archives
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.snapshots import SnapshotStore
 
@@ -33,14 +29,14 @@ class SnapshotManager:
         Where they are kept.
     uploads:
         Where their blobs lie.
-    directory:
-        For files that are made to be sent.
+    archives:
+        Writes them as files that can be sent.
     """
 
-    def __init__(self, store: SnapshotStore, uploads: UploadManager, directory: Path) -> None:
+    def __init__(self, store: SnapshotStore, uploads: UploadManager, archives: Archives) -> None:
         self._store = store
         self._uploads = uploads
-        self._directory = directory
+        self._archives = archives
 
     async def create(self, identity: Identity, name: str | None, capture: Callable[[Path], Awaitable[Manifest]]) -> str:
         """Keep what `capture` writes; the new snapshot's id.
@@ -55,18 +51,30 @@ class SnapshotManager:
             Writes blobs, each under its digest, into the folder that it is given, and returns their manifest.
         """
         require(identity, Action.RUN_CODE)
-        identifier = str(uuid.uuid4())
         async with self._uploads.folder(identity) as (folder, take):
-            snapshot = Snapshot(
-                id=identifier,
-                name=_checked(name) or identifier,
-                owner=identity.name,
-                created=dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds"),
-                manifest=await capture(folder),
-            )
+            snapshot = _snapshot(identity, name, await capture(folder))
             await take(snapshot.manifest)
             await self._store.add(snapshot)
-        return identifier
+        return snapshot.id
+
+    async def keep(self, identity: Identity, upload: str, name: str | None) -> str:
+        """Keep what was uploaded; the new snapshot's id.
+
+        Raises
+        ------
+        NotFound
+            When the caller has no such upload.
+        Conflict
+            When a blob of it was not sent.
+        """
+        require(identity, Action.RUN_CODE)
+        snapshot = _snapshot(identity, name, self._uploads.manifest(identity, upload))
+        try:
+            await self._uploads.keep(upload)
+            await self._store.add(snapshot)
+        finally:
+            await self._uploads.forget(identity, upload)
+        return snapshot.id
 
     async def list(self, identity: Identity) -> list[SnapshotView]:
         """The caller's snapshots, oldest first."""
@@ -106,19 +114,24 @@ class SnapshotManager:
     async def archive(self, identity: Identity, identifier: str) -> Path:
         """Write a snapshot as a zip file, which is the caller's to remove: its path."""
         async with self.held(identity, identifier) as snapshot:
-            path = self._directory / f"snapshot-{secrets.token_hex(8)}.zip"
-            try:
-                await asyncio.to_thread(_zip, path, snapshot, self._uploads)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-        return path
+            return await self._archives.write("snapshot.json", snapshot, snapshot.manifest)
 
 
 def _checked(name: str | None) -> str:
     if name and (len(name) > LONGEST_NAME or not name.isprintable()):
         raise InvalidRequest(f"a name has at most {LONGEST_NAME} printable characters", fields="$.name")
     return name or ""
+
+
+def _snapshot(identity: Identity, name: str | None, manifest: Manifest) -> Snapshot:
+    identifier = str(uuid.uuid4())
+    return Snapshot(
+        id=identifier,
+        name=_checked(name) or identifier,
+        owner=identity.name,
+        created=dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds"),
+        manifest=manifest,
+    )
 
 
 def _view(snapshot: Snapshot) -> SnapshotView:
@@ -131,15 +144,3 @@ def _view(snapshot: Snapshot) -> SnapshotView:
         objects=tuple(captured.name for captured in snapshot.manifest.names),
         files=tuple(file.path for file in snapshot.manifest.files),
     )
-
-
-def _zip(path: Path, snapshot: Snapshot, uploads: UploadManager) -> None:
-    """`snapshot.json`, the objects as one pickle stream with its buffers beside it, and the files."""
-    manifest = snapshot.manifest
-    with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        archive.writestr("snapshot.json", msgspec.json.format(msgspec.json.encode(snapshot)))
-        archive.write(uploads.path(manifest.stream), "objects.pickle")
-        for number, blob in enumerate(manifest.buffers):
-            archive.write(uploads.path(blob), f"buffers/{number}")
-        for file in manifest.files:
-            archive.write(uploads.path(file.blob), f"files/{file.path}")

@@ -71,6 +71,14 @@ class Database:
         """Run file work in turn with the transactions, so that no clean-up meets a half-done publish."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    async def responds(self) -> bool:
+        """Whether a transaction can be begun now."""
+        try:
+            await self.run(lambda connection: connection.execute(text("SELECT 1")))
+        except (DatabaseError, sqlite3.DatabaseError):
+            return False
+        return True
+
     async def open(self) -> None:
         """Check the file and bring its tables up to date.
 

@@ -94,16 +94,7 @@ class ServiceStore:
 
         def work(connection: Connection) -> None:
             _add(connection, revision)
-            moved = connection.execute(
-                update(versions)
-                .where(*_is(revision.name, revision.version), versions.c.revision == replaces)
-                .values(revision=revision.id)
-            )
-            if moved.rowcount != 1:
-                raise Conflict(
-                    f"service {revision.name} version {revision.version} was changed by somebody else meanwhile"
-                )
-            count_change(connection)
+            _move(connection, revision, replaces)
 
         await self._database.run(work)
 
@@ -111,6 +102,37 @@ class ServiceStore:
         """Number of the newest revision of a version, 0 when there is none."""
         query = select(func.max(revisions.c.number)).where(revisions.c.name == name, revisions.c.version == version)
         return await self._database.run(lambda connection: int(connection.scalar(query) or 0))
+
+    async def revisions(self, name: str, version: str) -> list[Revision]:
+        """Every revision of a version, oldest first."""
+        query = (
+            select(revisions.c.body)
+            .where(revisions.c.name == name, revisions.c.version == version)
+            .order_by(revisions.c.number)
+        )
+
+        def work(connection: Connection) -> list[Revision]:
+            return [msgspec.json.decode(body, type=Revision) for body in connection.scalars(query)]
+
+        return await self._database.run(work)
+
+    async def revision_ids(self) -> set[str]:
+        """Ids of all revisions of all versions."""
+        return await self._database.run(lambda connection: set(connection.scalars(select(revisions.c.id))))
+
+    async def point(self, revision: Revision, replaces: str) -> None:
+        """Point a version at another one of its revisions.
+
+        Raises
+        ------
+        Conflict
+            When the version points elsewhere than at `replaces` by now, or is gone.
+        """
+
+        def work(connection: Connection) -> None:
+            _move(connection, revision, replaces)
+
+        await self._database.run(work)
 
     async def delete(self, name: str, version: str) -> set[str]:
         """Remove a version with all its revisions; the digests of the blobs they held."""
@@ -129,6 +151,17 @@ class ServiceStore:
 
 def _is(name: str, version: str) -> tuple[ColumnElement[bool], ...]:
     return versions.c.name == name, versions.c.version == version
+
+
+def _move(connection: Connection, revision: Revision, replaces: str) -> None:
+    moved = connection.execute(
+        update(versions)
+        .where(*_is(revision.name, revision.version), versions.c.revision == replaces)
+        .values(revision=revision.id)
+    )
+    if moved.rowcount != 1:
+        raise Conflict(f"service {revision.name} version {revision.version} was changed by somebody else meanwhile")
+    count_change(connection)
 
 
 def _add(connection: Connection, revision: Revision) -> None:
