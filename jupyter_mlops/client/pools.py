@@ -99,5 +99,5 @@ def look(transport: Transport, name: str, version: str) -> Pool:
 
 def configure(transport: Transport, name: str, version: str, settings: Mapping[str, Any]) -> PoolSettings:
     """Change settings of a version's pool, and return all that are in force."""
-    answer = transport.request("POST", pool_path(name, version), pool_json(settings) or {})
-    return msgspec.json.decode(answer, type=PoolSettings)
+    transport.request("POST", pool_path(name, version), pool_json(settings) or {})
+    return look(transport, name, version).settings

@@ -191,6 +191,7 @@ def test_pools_in_machine_learning_servers_spelling(server):
     ]
     made = server.request("POST", "/services/mls/1/pool", {"InitialPoolSize": 2, "MaxPoolSize": 2})
     assert made.status == 200
+    assert made.json() == "the pool of service mls version 1 has 2 to 2 kernels"  # a string, as the old document says
     eventually(lambda: server.request("GET", "/services/mls/1/pool").json()[0]["Status"] == "Success")
     assert len(server.kernels("mls", "1")) == 2
     assert server.request("DELETE", "/services/mls/1/pool").status == 200

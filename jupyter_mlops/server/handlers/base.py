@@ -186,6 +186,10 @@ class BaseHandler(RequestHandler):
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise errors.InvalidRequest(f"the body is not JSON: {error}", fields="$") from None
 
+    def endpoint(self) -> str:
+        """Address of this node, as the caller knows it."""
+        return f"{self.request.protocol}://{self.request.host}"
+
     def answer(self, value: Any, status: int = 200) -> None:
         """Finish with a value as JSON."""
         self.set_status(status)

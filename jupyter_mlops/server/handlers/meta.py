@@ -38,9 +38,9 @@ class Status(BaseHandler):
     """`/status`."""
 
     @operation("status", STATUS, Action.LIST, gives={200: StatusResponse})
-    def get(self) -> None:
+    async def get(self) -> None:
         """Describe the server's parts, in Machine Learning Server's shape."""
-        self.answer(self.managers.status.status(self.identity))
+        self.answer(await self.managers.status.status(self.identity, f"{self.endpoint()}/"))
 
 
 class Docs(BaseHandler):

@@ -6,7 +6,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.operations import SERVICES, STATUS, Content
-from jupyter_mlops.schema.pools import CreateOrUpdateServicePoolRequest, PoolSettings, PoolStatus, PoolView
+from jupyter_mlops.schema.pools import CreateOrUpdateServicePoolRequest, PoolStatus, PoolView
 from jupyter_mlops.server.handlers.base import BaseHandler
 from jupyter_mlops.server.handlers.operations import operation
 
@@ -17,20 +17,20 @@ class Pool(BaseHandler):
     @operation("getServicePoolStatus", SERVICES, Action.LIST, gives={200: list[PoolStatus]}, refuses=(404,))
     def get(self, name: str, version: str) -> None:
         """Say whether the initial kernels run."""
-        endpoint = f"{self.request.protocol}://{self.request.host}"
-        self.answer(self.managers.pools.status(self.identity, name, version, endpoint))
+        self.answer(self.managers.pools.status(self.identity, name, version, self.endpoint()))
 
     @operation(
         "createOrUpdateServicePool",
         SERVICES,
         Action.PUBLISH,
         takes=CreateOrUpdateServicePoolRequest,
-        gives={200: PoolSettings},
         refuses=(400, 404, 409),
     )
     async def post(self, name: str, version: str) -> None:
         """Change the settings; what the body does not name stays."""
-        self.answer(await self.managers.pools.change(self.identity, name, version, self.body()))
+        settings = await self.managers.pools.change(self.identity, name, version, self.body())
+        sizes = f"{settings.initial_pool_size} to {settings.max_pool_size or 'one a core'}"
+        self.answer(f"the pool of service {name} version {version} has {sizes} kernels")
 
     @operation("deleteServicePool", SERVICES, Action.PUBLISH, refuses=(404,))
     async def delete(self, name: str, version: str) -> None:

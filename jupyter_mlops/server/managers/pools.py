@@ -12,6 +12,7 @@ from jupyter_mlops.errors import Conflict
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import KernelView, PoolSettings, PoolStatus, PoolView, read_settings
 from jupyter_mlops.schema.services import Revision
+from jupyter_mlops.schema.status import NodeDetails
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.managers.access import require
@@ -129,6 +130,25 @@ class PoolManager:
             p50=p50,
             p95=p95,
             p99=p99,
+        )
+
+    def node(self) -> NodeDetails:
+        """The kernels of this node, counted."""
+        busy = unavailable = pooled = 0
+        for revision in self._catalog.all():
+            pool = self._executions.pool(revision)
+            if pool is not None:
+                working = sum(1 for kernel in pool.kernels() if kernel.sent)
+                busy += working
+                pooled += pool.size()
+                unavailable += max(working + pool.starting(), min(pool.settings.initial_pool_size, pool.size()))
+        used = self._budget.used()
+        others = used - pooled  # sessions, and pools that are just being proved or are about to end
+        return NodeDetails(
+            python_max_pool_size=self._budget.kernels,
+            python_active_shell_count=busy + others,
+            python_current_pool_size=used,
+            python_can_open_shell="True" if unavailable + others < self._budget.kernels else "False",
         )
 
     def metrics(self, identity: Identity) -> bytes:
