@@ -98,6 +98,7 @@ class Pool:
         rows: Rows | None = None,
         caller: Caller | None = None,
         path: str = "",
+        patient: bool = False,
     ) -> Reply:
         """Run one call and return its answer.
 
@@ -106,7 +107,7 @@ class Pool:
         body, checked, rows, path:
             What to run, as `Waiting` describes it.
         timeout:
-            Seconds from now until the call is given up.
+            Seconds from now until the call is given up; of a `patient` one, seconds that it may run.
         caller:
             Is told how to take the call back.
 
@@ -124,7 +125,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         waiting = Waiting(body, checked, rows, loop.create_future(), started)
         waiting.path = path
-        waiting.timer = loop.call_later(timeout, self._late, waiting, timeout)
+        waiting.limit(timeout, self._late, patient=patient)
         self._queue.append(waiting)
         if caller is not None:
             caller.abandon = partial(self._abandon, waiting)
@@ -135,10 +136,10 @@ class Pool:
             self._forget(waiting)
             raise
         except MLOpsError:
-            waiting.timer.cancel()
+            waiting.stop_timer()
             self.record.add(time.monotonic() - started, error=True)
             raise
-        waiting.timer.cancel()
+        waiting.stop_timer()
         self.record.add(time.monotonic() - started, error=reply.outcome != Outcome.ANSWERED)
         if reply.outcome == Outcome.REJECTED:
             raise InvalidInput(_message(reply), fields="$")
@@ -245,7 +246,7 @@ class Pool:
     def _hand(self, members: list[Waiting], kernel: Kernel) -> None:
         sent = Sent(next(_ids), members, kernel)
         for waiting in members:
-            waiting.sent = sent
+            waiting.hand(sent)
         self._running[sent.id] = sent
         if members[0].rows is None:
             kernel.send(Call(sent.id, members[0].body, members[0].checked, members[0].path))
@@ -357,8 +358,9 @@ class Pool:
         self._dispatch()
 
     def _late(self, waiting: Waiting, timeout: float) -> None:
+        if not waiting.overrun(DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s")):
+            return
         sent = waiting.sent
-        waiting.fail(DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s"))
         if sent is None:
             if waiting in self._queue:
                 self._queue.remove(waiting)
@@ -377,8 +379,7 @@ class Pool:
         """Nobody waits for this call any more: give its place to another."""
         sent = waiting.sent
         if sent is None:
-            if waiting.timer is not None:
-                waiting.timer.cancel()
+            waiting.stop_timer()
             if waiting in self._queue:
                 self._queue.remove(waiting)
         elif all(member.future.done() for member in sent.members) and not sent.kernel.interrupt(sent.id):
