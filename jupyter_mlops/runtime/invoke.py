@@ -289,9 +289,10 @@ def _parts(value: Any, outputs: tuple[Parameter, ...], *, by_name: bool) -> list
         return [value[names[0]] if named else value]
     if isinstance(value, Mapping):
         missing = [name for name in names if name not in value]
-        if missing:
+        # Old clients declare several outputs of a function and assign its value to the first; the rest are null.
+        if missing and (not by_name or missing == names):
             raise InvalidInput(f"there is no value for {missing[0]!r}")
-        return [value[name] for name in names]
+        return [value.get(name) for name in names]
     if isinstance(value, tuple | list) and len(value) == len(outputs):
         return list(value)
     got = f"{len(value)} values" if isinstance(value, tuple | list) else type(value).__name__

@@ -30,17 +30,29 @@ def load_objects(stream: str, buffers: tuple[str, ...]) -> dict[str, Any]:
     return _loaded[stream]
 
 
-def read_objects(stream: str, buffers: tuple[str, ...]) -> dict[str, Any]:
-    """Load a snapshot's objects by name, new ones each time; the parameters are those of `load_objects`."""
+def read_objects(stream: str, buffers: tuple[str, ...], namespace: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Load a snapshot's objects by name, new ones each time.
+
+    Parameters
+    ----------
+    stream, buffers:
+        As of `load_objects`.
+    namespace:
+        What functions shall have as their globals; `__main__`'s by default.
+    """
     with Path(stream).open("rb") as file:
-        objects: dict[str, Any] = _Unpickler(file, buffers=_mapped(buffers)).load()
+        unpickler = _Unpickler(file, buffers=_mapped(buffers))
+        unpickler.main = sys.modules["__main__"].__dict__ if namespace is None else namespace
+        objects: dict[str, Any] = unpickler.load()
     return objects
 
 
 class _Unpickler(pickle.Unpickler):
+    main: dict[str, Any]
+
     def persistent_load(self, pid: Any) -> Any:
         if pid == MAIN_REFERENCE:
-            return sys.modules["__main__"].__dict__
+            return self.main
         raise pickle.UnpicklingError(f"unknown reference {pid!r}")
 
 
