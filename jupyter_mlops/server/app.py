@@ -12,11 +12,9 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psutil
-from filelock import FileLock, Timeout
 from jupyter_core.application import JupyterApp
 from tornado.netutil import bind_sockets
 from traitlets import Bool, Float, Int, List, Unicode
@@ -53,6 +51,7 @@ from jupyter_mlops.server.managers.status import StatusManager
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.managers.users import UserManager
 from jupyter_mlops.server.managers.workspaces import WorkspaceManager
+from jupyter_mlops.server.process import CannotStart, lock, write_private
 from jupyter_mlops.server.stores.access import AccessStore
 from jupyter_mlops.server.stores.blobs import BlobStore
 from jupyter_mlops.server.stores.database import Database
@@ -67,10 +66,6 @@ CANNOT_START = 2
 """Exit code when something stands in the way: a busy port, a held lock, a damaged database."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class CannotStart(Exception):
-    """Something stands in the way of starting; the message says what and what to do."""
 
 
 class ServeApp(JupyterApp):
@@ -154,7 +149,7 @@ class ServeApp(JupyterApp):
         directory = data_dir(self.data_dir)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
-        with _lock(directory):
+        with lock(directory):
             server = Server(self, directory)
             try:
                 await server.start()
@@ -317,7 +312,7 @@ class Server:
             chosen = (await asyncio.to_thread(path.read_text)).strip()
         if await self._users.ensure_admin(chosen or (password := secrets.token_urlsafe(18))) and not chosen:
             path = self._directory / "admin-password"
-            _write_private(path, password.encode() + b"\n")
+            write_private(path, password.encode() + b"\n")
             self._settings.log.info("the password of the user admin is in %s", path)
 
     def _announce(self, url: str) -> None:
@@ -332,7 +327,7 @@ class Server:
             user=user,
             version=jupyter_mlops.__version__,
         )
-        _write_private(self._directory / "server.json", msgspec.json.encode(announced))
+        write_private(self._directory / "server.json", msgspec.json.encode(announced))
 
     def _sweep_predecessor(self) -> None:
         """End what a killed server left, should its guardian have been killed with it."""
@@ -345,36 +340,6 @@ class Server:
         if self._events.viewers():
             self._executions.last_call = time.monotonic()
         return time.monotonic() - self._executions.last_call
-
-
-@contextlib.contextmanager
-def _lock(directory: Path) -> Any:
-    lock = FileLock(directory / "lock", mode=0o600)
-    holder = directory / "lock-holder"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = holder.read_text().strip() if holder.exists() else "another process"
-        raise CannotStart(
-            f"the data directory {directory} is in use by {who}; "
-            "stop that server (jupyter mlops stop) or choose another with --data-dir"
-        ) from None
-    _write_private(holder, f"process {os.getpid()} of {getpass.getuser()}\n".encode())
-    try:
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Replace a file by one that only this account can read, never half-written."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _shown(ip: str) -> str:
