@@ -33,6 +33,7 @@ from jupyter_mlops.schema.channel import (
     Loaded,
     Reply,
     ToKernel,
+    Withdrawn,
 )
 
 
@@ -89,7 +90,9 @@ class Channel(asyncio.Protocol):
         while self._waiting and self._task is None:
             call = self._waiting.popleft()
             assert self._invoker is not None, "the server sends calls only after Loaded"
-            if isinstance(call, Group):
+            if not self._invoker.begin(call):
+                self._send(Withdrawn(call.id))
+            elif isinstance(call, Group):
                 self._send(self._invoker.run_group(call))
             elif self._invoker.asynchronous:
                 self._task = asyncio.ensure_future(self._invoker.run_async(call))
@@ -107,5 +110,5 @@ class Channel(asyncio.Protocol):
         if self._invoker is not None:
             self._invoker.interrupt()
 
-    def _send(self, message: Greeting | Loaded | Reply | GroupReply) -> None:
+    def _send(self, message: Greeting | Loaded | Reply | GroupReply | Withdrawn) -> None:
         self._transport.write(frame(self._encoder.encode(message)))

@@ -25,13 +25,14 @@ from jupyter_mlops.schema.channel import (
     ToServer,
     ToTemplate,
     Warmed,
+    Withdrawn,
 )
 
 log = logging.getLogger(__name__)
 
 _GREETING_LIMIT = 4096
 
-Spoken = Loaded | Reply | GroupReply | Warmed | Forked
+Spoken = Loaded | Reply | GroupReply | Withdrawn | Warmed | Forked
 """What a kernel or a template says after its greeting."""
 
 
