@@ -163,6 +163,10 @@ class Pool:
         """The kernels that can take calls now."""
         return list(self._kernels)
 
+    def pids(self) -> list[int]:
+        """Processes of these kernels."""
+        return [kernel.pid for kernel in self._kernels]
+
     def size(self) -> int:
         """Kernels that run or start."""
         return len(self._kernels) + self._supply.starting()

@@ -249,9 +249,10 @@ class ExecutionManager:
         return await Kernel.start(self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS, template)
 
     async def _watch_memory(self) -> None:
-        """End kernels that use more memory than their version's limit."""
+        """End kernels that use more memory than their version's limit, and idle ones when all use too much."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            await self._budget.watch_memory()
             for scored in list(self._scored.values()):
                 limit = scored.pool.settings.memory_limit
                 for kernel in scored.pool.kernels() if limit else ():
