@@ -12,6 +12,8 @@ from jupyter_mlops.schema.types import Parameter, ValueType, check_parameters
 
 MAX_TIMEOUT = 24 * 3600.0
 DEFAULT_TIMEOUT = 60.0
+SAMPLE_LIMIT = 64 * 1024
+"""Bytes of a sample that are kept with its revision."""
 
 
 class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -133,6 +135,8 @@ class Revision(Wire, frozen=True):
     """ISO 8601 in UTC, microseconds, no zone: Machine Learning Server's spelling."""
     proof: str
     """`answered` when it answered its sample before it was visible, else `loaded`."""
+    sample: str = ""
+    """The inputs that it answered, as JSON, for an update to be proved with; empty when there were none, or large."""
 
 
 class ServiceView(Wire, frozen=True):
