@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import time
 from collections import Counter
@@ -45,11 +46,6 @@ class Service:
         """How often each nonce was run."""
         with open(self.note) as file:
             return Counter(int(line.split()[0]) for line in file)
-
-    def kernels_of(self, nonces):
-        with open(self.note) as file:
-            pairs = [tuple(map(int, line.split())) for line in file]
-        return {pid for nonce, pid in pairs if nonce in nonces}
 
     def load(self):
         """Many fast calls, and among them a slow one; how they ended, and whether the slow one was the last."""
@@ -120,6 +116,17 @@ def test_fast_calls_do_not_wait_for_a_slow_one_when_there_is_another_kernel(noti
         assert slow_was_last, "fast calls waited for the slow one"
         assert service.runs() == dict.fromkeys(range(FAST + 1), 1)
         service.warm()
+
+
+@pytest.mark.parametrize("kernels", [1, 3])
+def test_however_often_calls_are_taken_back_each_is_run_once(noting, kernels):
+    service = noting(kernels=kernels)
+    chance = random.Random(7)
+    lengths = [chance.choice([0.0] * 60 + [0.02, 0.03, 0.05]) for _ in range(1500)]
+    with ThreadPoolExecutor(32) as threads:
+        ended = list(threads.map(service.call, range(1500), lengths))
+    assert ended == [200] * 1500
+    assert service.runs() == dict.fromkeys(range(1500), 1)
 
 
 def test_with_one_kernel_they_wait_and_each_is_run_once(noting):
