@@ -15,7 +15,7 @@ from jupyter_mlops.capture.pickler import is_importable
 from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.client.declare import from_type
 from jupyter_mlops.client.pools import pool_json
-from jupyter_mlops.client.publish import Target, publish, request_for
+from jupyter_mlops.client.publish import Target, publish, published, request_for
 from jupyter_mlops.client.sample import arrange
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.client.signature import MISSING, Signature, describe
@@ -24,7 +24,7 @@ from jupyter_mlops.client.source import calling, running, source_of
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.codec import to_wire
 from jupyter_mlops.errors import CaptureError, InvalidRequest
-from jupyter_mlops.schema.services import PublishRequest
+from jupyter_mlops.schema.services import PublishRequest, ServiceView
 from jupyter_mlops.schema.types import Parameter
 
 
@@ -203,15 +203,22 @@ class ServiceDefinition:
     def redeploy(self, force: bool = False) -> Service:  # noqa: FBT001, FBT002, ARG002
         """Change a published version, the last one when none is set; what was not given stays as it is.
 
+        A batchable one stays so, with its inputs, outputs and sample, unless they are given.
+
         Parameters
         ----------
         force:
             Accepted as `azureml.deploy` does, and not needed.
         """
-        request, captured = self._request()
-        return publish(self._transport, Target(self._name, self._version, update=True), request, captured)
+        target = Target(self._name, self._version, update=True)
+        old = None
+        if self._function is not None and self._batchable is None:
+            old = next((view for view in published(self._transport, target)[-1:] if view.batchable), None)
+        request, captured = self._request(old)
+        return publish(self._transport, target, request, captured)
 
-    def _request(self) -> tuple[PublishRequest, Capture | None]:
+    def _request(self, batchable: ServiceView | None = None) -> tuple[PublishRequest, Capture | None]:
+        """What to publish; the function is to stay batchable like the given version."""
         common = {
             "description": self._description,
             "operation_id": self._alias,
@@ -224,7 +231,7 @@ class ServiceDefinition:
         if self._snapshot is not None:
             return self._snapshot_request(common), None
         if self._function is not None:
-            return self._function_request(self._function, common)
+            return self._function_request(self._function, common, batchable)
         captured, init = self._code_capture()
         return request_for(code=self._code, init=init, **self._declared(), **common), captured
 
@@ -268,9 +275,11 @@ class ServiceDefinition:
         return None if self._artifacts is None else tuple(self._artifacts)
 
     def _function_request(
-        self, function: Callable[..., Any], common: Mapping[str, Any]
+        self, function: Callable[..., Any], common: Mapping[str, Any], batchable: ServiceView | None
     ) -> tuple[PublishRequest, Capture]:
-        if self._batchable:
+        if batchable is not None and self._sample is MISSING:
+            signature = self._as_before(batchable)
+        elif self._batchable or batchable is not None:
             signature = describe_batchable(function, inputs=self._inputs, outputs=self._outputs, sample=self._sample)
         else:
             signature = describe_declared(function, self._inputs, self._outputs, self._sample)
@@ -288,6 +297,17 @@ class ServiceDefinition:
             **keys,
         )
         return request, captured
+
+    def _as_before(self, old: ServiceView) -> Signature:
+        """The inputs and outputs of a published version, where they are not given anew."""
+        inputs, outputs = (
+            before if given is None else tuple(from_type(name, written) for name, written in given.items())
+            for given, before in (
+                (self._inputs, old.input_parameter_definitions),
+                (self._outputs, old.output_parameter_definitions),
+            )
+        )
+        return Signature(inputs, outputs, None)
 
     def _code_capture(self) -> tuple[Capture | None, str | None]:
         namespace = dict(self._objects)

@@ -118,7 +118,7 @@ def request_for(*, inputs: Any = msgspec.UNSET, outputs: Any = msgspec.UNSET, **
 
 
 def _publish(transport: Transport, target: Target, request: PublishRequest) -> tuple[str, bool]:
-    known = _known(transport, target)
+    known = published(transport, target)
     if target.update and known:
         path, method = services_path(target.name, known[-1].version), "PATCH"
     else:
@@ -131,7 +131,16 @@ def _publish(transport: Transport, target: Target, request: PublishRequest) -> t
     return version, unchanged
 
 
-def _known(transport: Transport, target: Target) -> list[ServiceView]:
+def published(transport: Transport, target: Target) -> list[ServiceView]:
+    """The versions that a target names, oldest first; none when there is no such service.
+
+    Parameters
+    ----------
+    transport:
+        The way to the server.
+    target:
+        Name and version.
+    """
     try:
         return find(transport, target.name, target.version)
     except NotFound:

@@ -37,6 +37,7 @@ from jupyter_mlops.schema.channel import (
     Reply,
     SessionRequest,
     ToKernel,
+    Withdrawn,
 )
 
 
@@ -101,7 +102,9 @@ class Channel(asyncio.Protocol):
                 self._follow(asyncio.ensure_future(self._workspace.serve(call)))
                 continue
             assert self._invoker is not None, "the server sends calls only after Loaded"
-            if isinstance(call, Group):
+            if not self._invoker.begin(call):
+                self._send(Withdrawn(call.id))
+            elif isinstance(call, Group):
                 self._send(self._invoker.run_group(call))
             elif self._invoker.asynchronous:
                 self._follow(asyncio.ensure_future(self._invoker.run_async(call)))
@@ -123,5 +126,5 @@ class Channel(asyncio.Protocol):
             if runner is not None:
                 runner.interrupt()
 
-    def _send(self, message: Greeting | Loaded | Reply | GroupReply | Done) -> None:
+    def _send(self, message: Greeting | Loaded | Reply | GroupReply | Withdrawn | Done) -> None:
         self._transport.write(frame(self._encoder.encode(message)))

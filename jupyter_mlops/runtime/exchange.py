@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from jupyter_mlops.errors import CaptureError, Conflict, InvalidRequest
-from jupyter_mlops.runtime.load import explain
 from jupyter_mlops.objects import read_objects
+from jupyter_mlops.runtime.load import explain
 from jupyter_mlops.schema.channel import Restore
 from jupyter_mlops.schema.snapshots import Blob, Manifest, SnapshotFile
 

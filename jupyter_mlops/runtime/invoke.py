@@ -70,11 +70,16 @@ class Invoker:
             self._armed = False
             raise KeyboardInterrupt
 
+    def begin(self, call: Call | Group) -> bool:
+        """Mark a call as begun; False when the server has withdrawn it, so that it may not be run."""
+        self._running = call.id
+        return self._mark.begin(call.id)
+
     def run(self, call: Call) -> Reply:
-        """Run one call of a synchronous function, or of code, to its end."""
+        """Run one call of a synchronous function, or of code, to its end; like all, it has begun."""
         if self._service.definition.batchable:
             return self._run_rows(call)
-        begun = self._begin(call)
+        begun = self._prepare()
         try:
             self._arm()
             value = self._call(self._read(call))
@@ -91,6 +96,7 @@ class Invoker:
         try:
             rows = self._rows.read(_body(call))
         except InvalidInput as error:
+            self._mark.end()
             rejected = _envelope(Outcome.REJECTED, str(error), "")
             return Reply(call.id, Outcome.REJECTED, self._encode(rejected), 0.0)
         shape = (-1,) if rows.single else (rows.count,)
@@ -99,7 +105,7 @@ class Invoker:
 
     def run_group(self, group: Group) -> GroupReply:
         """Run several calls as one; when that fails, ask for each to be run by itself."""
-        begun = self._begin(group)
+        begun = self._prepare()
         names = [output.name for output in self._service.definition.outputs]
         try:
             self._arm()
@@ -120,7 +126,7 @@ class Invoker:
         # What a group printed may tell of others' rows.
         shown = printed if len(group.rows) == 1 else ""
         bodies = tuple(self._encode(_envelope(outcome, result, shown)) for outcome, result in endings)
-        self._mark.set(0)
+        self._mark.end()
         outcomes = tuple(outcome for outcome, _ in endings)
         return GroupReply(group.id, outcomes, bodies, time.perf_counter() - begun[0])
 
@@ -132,7 +138,7 @@ class Invoker:
 
     async def run_async(self, call: Call) -> Reply:
         """Run one call of an asynchronous function to its end."""
-        begun = self._begin(call)
+        begun = self._prepare()
         assert self._service.function is not None
         try:
             self._task = asyncio.ensure_future(self._service.function(**self._read(call)))
@@ -152,10 +158,8 @@ class Invoker:
         if self._mark.unwanted() == self._running:
             self.interrupt()
 
-    def _begin(self, call: Call | Group) -> tuple[float, dict[str, Any]]:
+    def _prepare(self) -> tuple[float, dict[str, Any]]:
         started = time.perf_counter()
-        self._running = call.id
-        self._mark.set(call.id)
         self._console.begin()
         return started, dict(self._service.namespace)
 
@@ -199,7 +203,7 @@ class Invoker:
             outcome, result = Outcome.RAISED, str(error)
         changed = self._undo(before)
         body = self._encode(_envelope(outcome, result, self._console.end(), changed, files))
-        self._mark.set(0)
+        self._mark.end()
         return _reply(call.id, outcome, body, time.perf_counter() - started)
 
     def _undo(self, before: dict[str, Any]) -> tuple[str, ...]:

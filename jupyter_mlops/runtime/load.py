@@ -15,8 +15,8 @@ from types import CodeType
 from typing import Any
 
 from jupyter_mlops.inputs import InputReader
-from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.objects import load_objects
+from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.workdir import WorkDir
 from jupyter_mlops.schema.channel import Load
 from jupyter_mlops.schema.services import Definition

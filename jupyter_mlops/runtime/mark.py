@@ -1,14 +1,11 @@
-"""The start mark: a page shared with the server that holds the id of the running call."""
+"""The start mark: a page shared with the server that says which call runs, and which may not begin."""
 
 from __future__ import annotations
 
 import mmap
-import struct
 from pathlib import Path
 
-from jupyter_mlops.schema.channel import MARK_BYTES
-
-_ID = struct.Struct("<Q")
+from jupyter_mlops.schema.channel import BEGUN, MARK_BYTES, RUNNING, UNWANTED, WITHDRAWN
 
 
 class Mark:
@@ -22,13 +19,22 @@ class Mark:
 
     def __init__(self, path: str) -> None:
         with Path(path).open("r+b") as file:
-            self._page = mmap.mmap(file.fileno(), MARK_BYTES)
+            self._page = memoryview(mmap.mmap(file.fileno(), MARK_BYTES)).cast("Q")
 
-    def set(self, call: int) -> None:
-        """Mark the call as running; 0 for none."""
-        _ID.pack_into(self._page, 0, call)
+    def begin(self, call: int) -> bool:
+        """Mark the call as begun and running; False when the server has withdrawn it, so that it may not run."""
+        page = self._page
+        # First written, then read: the server does it the other way round, so that one of the two sees the other.
+        page[BEGUN] = page[RUNNING] = call
+        if call <= page[WITHDRAWN]:
+            page[RUNNING] = 0
+            return False
+        return True
+
+    def end(self) -> None:
+        """Mark that no call is running."""
+        self._page[RUNNING] = 0
 
     def unwanted(self) -> int:
         """Id of the call that the server wants to be interrupted; an interrupt is for no other."""
-        (call,) = _ID.unpack_from(self._page, _ID.size)
-        return int(call)
+        return self._page[UNWANTED]

@@ -21,9 +21,9 @@ from importlib import import_module
 import msgspec
 
 from jupyter_mlops.framing import Frames, frame
+from jupyter_mlops.objects import load_objects
 from jupyter_mlops.runtime import kernel
 from jupyter_mlops.runtime.load import explain
-from jupyter_mlops.objects import load_objects
 from jupyter_mlops.schema.channel import MAX_FRAME, Fork, Forked, Greeting, ToTemplate, Warm, Warmed
 
 _CHUNK = 65536

@@ -91,14 +91,14 @@ class Workspace:
     async def serve(self, request: SessionRequest) -> Done:
         """Do what is asked; a refusal is an answer too."""
         self._running = request.id
-        self._mark.set(request.id)
+        self._mark.begin(request.id)
         try:
             body = await self._execute(request) if isinstance(request, Execute) else self._do(request)
             return Done(request.id, body)
         except MLOpsError as error:
             return Done(request.id, error=type(error).__name__, message=error.message)
         finally:
-            self._mark.set(0)
+            self._mark.end()
 
     def interrupt(self) -> None:
         """Stop the running request, at most once; called from the SIGINT handler.

@@ -3,7 +3,8 @@
 Each message is a MessagePack array behind a four-byte big-endian length. The kernel connects to the
 server's socket and greets with its key; the server sends `Load` once and then `Call`s; the kernel
 answers with one `Loaded` and one `Reply` a call. Before a call the kernel writes its id into a shared
-page (the *start mark*), so that a deadline or a death fails exactly the call that was running.
+page (the *start mark*), so that a deadline or a death fails exactly the call that was running, and calls
+that were sent ahead can be taken back while the kernel is too busy to read.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ LARGE_REPLY = 1024 * 1024
 """Bytes from which a reply is handed over in a file."""
 
 MAX_FRAME = 2**32 - 1
-MARK_BYTES = 16
-"""Size of the shared page: the running call's id, 0 for none, which the kernel writes, and the id of the call to
-be interrupted, which the server writes before it sends the signal; both little-endian."""
+MARK_BYTES = 32
+"""Size of the shared page: four 64-bit ids as this machine writes them, so that each is written and read whole.
+
+Ids of messages to one kernel only grow, and the kernel takes them in that order.
+"""
+RUNNING, UNWANTED, BEGUN, WITHDRAWN = range(4)
+"""Their places. The kernel writes the call that runs now, 0 for none, and the last one that it began. The server writes
+the call to be interrupted, before it sends the signal, and the last call that may not begin any more."""
 
 
 class Outcome(IntEnum):
@@ -204,6 +210,12 @@ class GroupReply(msgspec.Struct, frozen=True, array_like=True, tag="group-reply"
     seconds: float
 
 
+class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag="withdrawn"):
+    """The answer to a `Call` or `Group` that the server withdrew in time: nothing of it was run."""
+
+    id: int
+
+
 class Warm(msgspec.Struct, frozen=True, array_like=True, tag="warm"):
     """To a template: import these modules and load this snapshot, so that its forks have them."""
 
@@ -240,4 +252,6 @@ class Forked(msgspec.Struct, frozen=True, array_like=True, tag="forked"):
 SessionRequest = Execute | ListObjects | SetObject | GetObject | DeleteObject | Capture | Restore
 ToKernel = Load | Call | Group | Cancel | Open | SessionRequest
 ToTemplate = Warm | Fork
-ToServer = Greeting | Loaded | Reply | GroupReply | Done | Warmed | Forked
+Answer = Reply | GroupReply | Withdrawn | Done
+"""What comes back for something that was sent to a kernel."""
+ToServer = Greeting | Loaded | Answer | Warmed | Forked

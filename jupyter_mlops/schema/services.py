@@ -12,6 +12,8 @@ from jupyter_mlops.schema.types import Parameter, ValueType, check_alias, check_
 
 MAX_TIMEOUT = 24 * 3600.0
 DEFAULT_TIMEOUT = 60.0
+SAMPLE_LIMIT = 64 * 1024
+"""Bytes of a sample that are kept with its revision."""
 
 
 class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -66,6 +68,8 @@ class Definition(Wire, frozen=True):
     timeout: float = DEFAULT_TIMEOUT
     batchable: bool = False
     """Whether the function takes columns and may run several calls as one."""
+    private: bool = False
+    """Whether no call of it is kept, not even one that raised."""
 
     def check(self) -> None:
         """Refuse what could never be scored, with the JSON path of the fault.
@@ -131,6 +135,8 @@ class Revision(Wire, frozen=True):
     """ISO 8601 in UTC, microseconds, no zone: Machine Learning Server's spelling."""
     proof: str
     """`answered` when it answered its sample before it was visible, else `loaded`."""
+    sample: str = ""
+    """The inputs that it answered, as JSON, for an update to be proved with; empty when there were none, or large."""
 
 
 class ServiceView(Wire, frozen=True):

@@ -29,7 +29,7 @@ from jupyter_mlops.server.handlers.base import Managers, UnknownAddress
 from jupyter_mlops.server.handlers.connections import ScoringServer
 from jupyter_mlops.server.handlers.executions import ScoringApplication
 from jupyter_mlops.server.handlers.routes import rules
-from jupyter_mlops.server.kernels import guardian
+from jupyter_mlops.server.kernels import guardian, memory
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.launcher import Launcher
@@ -122,6 +122,9 @@ class ServeApp(JupyterApp):
     session_idle_timeout = Float(
         4 * 3600.0, config=True, help="Seconds without a request after which a session is closed."
     )
+    memory_share = Float(
+        0.6, config=True, help="Part of the memory that all scoring kernels together may use; idle ones give way."
+    )
     fork = Bool(
         True, config=True, help="Fork kernels from processes that have the service loaded, where the system can."
     )
@@ -191,7 +194,8 @@ class Server:
         if settings.fork and available() and not settings.channel_tcp:
             launcher = self._launcher
             templates = Templates(launcher.directory, self._listener, launcher.path, launcher.environment)
-        budget, metrics = Budget(settings.max_kernels or default_budget()), Metrics()
+        budget = Budget(settings.max_kernels or default_budget(), int(settings.memory_share * memory.total()))
+        metrics = Metrics()
         self._executions = ExecutionManager(
             self._catalog, self._uploads, self._launcher, self._listener, templates, budget, metrics
         )

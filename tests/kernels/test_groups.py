@@ -162,6 +162,37 @@ def test_a_function_that_mixes_rows_is_refused(publish):
         publish(rank, row=pd.DataFrame({"x": [1.0, 2.0]}), x=float)
 
 
+def test_an_answer_that_changes_by_itself_is_refused_with_that_reason(publish):
+    import random
+
+    def chance(x):
+        return [random.random() for _ in x]
+
+    def clock(x):
+        return x + time.time() % 10
+
+    for function in (chance, clock):
+        with pytest.raises(PublishRefused, match="the very same row changes from run to run"):
+            publish(function, row=[(1.0,), (2.0,)], x=float)
+
+
+@pytest.mark.parametrize("way", ["hang", "die"])
+def test_made_up_rows_that_hang_or_kill_cost_one_deadline(publish, tmp_path, way):
+    note = tmp_path / "rows"
+
+    def react(x):
+        with open(note, "a") as file:
+            file.write(f"{len(x)}\n")
+        if max(x) > 1:
+            time.sleep(30) if way == "hang" else os._exit(3)
+        return x * 2
+
+    service = publish(react, objects={"note": str(note), "way": way}, row=1.0, timeout=1, x=float)
+    # The sample, one made-up row, and then the sample in five kinds of company.
+    assert sizes(note) == [1, 1, *[1, 1, 3, 2, 2]]
+    assert service.react(0.5).output("answer") == 1.0
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
@@ -386,3 +417,39 @@ def test_points_in_time_come_and_go(publish):
     assert service.later([first, second]).output("answer") == [dt.datetime(2026, 3, 1, 12), dt.datetime(2027, 1, 1)]
     frames = publish(lambda frame: frame["when"] + pd.Timedelta(days=1), stamps, row={"when": first}, when=dt.datetime)
     assert frames(second).output("answer") == dt.datetime(2027, 1, 1)
+
+
+def test_an_update_is_proved_with_the_sample_given_before(server, client, publish):
+    def double(x):
+        return x * 2
+
+    def triple(x):
+        return {"answer": x * 3}
+
+    def center(x):
+        return x - x.mean()
+
+    name = publish(double, row=[(1.0,), (2.0,)], x=float).name
+    service = client.service(name).version("1").description("twice").redeploy()
+    assert (service.view.description, service.view.proof, service.view.batchable) == ("twice", "answered", True)
+    service = client.service(name).code_fn(triple).redeploy()
+    assert (service.view.description, service.view.proof, service.view.batchable) == ("twice", "answered", True)
+    assert service.triple([1, 2]).output("answer").tolist() == [3, 6]
+    with pytest.raises(PublishRefused, match="depends on which rows run together"):
+        client.service(name).code_fn(center).redeploy()
+    with pytest.raises(InvalidRequest, match="needs a sample"):
+        client.service(name).code_fn(triple).inputs(x=int).redeploy()
+    service = client.service(name).code_fn(triple).sample(5).redeploy()
+    assert service.view.batchable
+    assert service.triple(1).output("answer") == 3
+    service = client.service(name).code_fn(double).outputs(answer="integer").redeploy()
+    assert service.double(4).output("answer") == 8
+
+
+def test_a_large_sample_is_not_kept(server, publish, client):
+    def size(text):
+        return [len(one) for one in text]
+
+    name = publish(size, {"answer": int}, row="x" * 70_000, text=str).name
+    with pytest.raises(InvalidRequest, match="needs a sample"):
+        client.service(name).description("again").redeploy()

@@ -1,5 +1,6 @@
 """How the server starts, announces itself, keeps others out, and ends."""
 
+import http.client
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 from support import PASSWORD, eventually
@@ -104,14 +106,46 @@ def test_a_damaged_database_is_refused_and_left_alone(start_server):
 def test_sigterm_lets_running_calls_finish(start_server):
     server = start_server()
     server.publish_code("slow", "1", "import time; time.sleep(1.5); z = x", "x:numeric", "z:numeric")
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor() as threads:
         answer = threads.submit(server.call, "slow", x=4)
         time.sleep(0.5)
         server.process.send_signal(signal.SIGTERM)
         assert answer.result().json()["outputParameters"] == {"z": 4.0}
     assert server.process.wait(timeout=30) == 0
+
+
+def test_sigterm_answers_every_call_that_was_accepted_and_refuses_new_ones(start_server):
+    server = start_server()
+    code = "import time; time.sleep(0.3); z = x"
+    sizes = {"initialPoolSize": 2, "maxPoolSize": 2}
+    server.publish_code("queued", "1", code, "x:numeric", "z:numeric", pool=sizes)
+    server.publish_code("never", "1", code, "x:numeric", "z:numeric")
+    host, port = server.url.removeprefix("http://").split(":")
+    # A new connection finds nobody any more; one that is open gets an answer.
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    headers = {"Authorization": f"Bearer {server.token}"}
+
+    def again(name):
+        connection.request("POST", f"/api/{name}/1", json.dumps({"x": 1}), headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    assert again("queued")[0] == 200
+    with ThreadPoolExecutor(50) as threads:
+        calls = [threads.submit(server.call, "queued", x=x) for x in range(50)]
+        view = "/services/queued/1/pool/kernels"
+        eventually(lambda: (v := server.request("GET", view).json())["waiting"] + v["running"] > 40)
+        time.sleep(0.3)  # the last of the fifty are on their way
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        for name in ("queued", "never"):
+            status, refused = again(name)
+            assert (status, refused["message"]) == (503, "the server is about to end; try again")
+        answers = [call.result() for call in calls]
+    assert [answer.status for answer in answers] == [200] * 50
+    assert [answer.json()["outputParameters"]["z"] for answer in answers] == list(range(50))
+    assert server.process.wait(timeout=30) == 0
+    connection.close()
 
 
 def test_nothing_outlives_a_killed_server(start_server):

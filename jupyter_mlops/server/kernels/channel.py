@@ -16,12 +16,10 @@ from jupyter_mlops.framing import Frames, frame
 from jupyter_mlops.schema.base import CHANNEL_FORMAT
 from jupyter_mlops.schema.channel import (
     MAX_FRAME,
-    Done,
+    Answer,
     Forked,
     Greeting,
-    GroupReply,
     Loaded,
-    Reply,
     ToKernel,
     ToServer,
     ToTemplate,
@@ -32,7 +30,7 @@ log = logging.getLogger(__name__)
 
 _GREETING_LIMIT = 4096
 
-Spoken = Loaded | Reply | GroupReply | Done | Warmed | Forked
+Spoken = Loaded | Answer | Warmed | Forked
 """What a kernel or a template says after its greeting."""
 
 

@@ -9,7 +9,6 @@ import mmap
 import os
 import secrets
 import signal
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,12 @@ import msgspec
 
 from jupyter_mlops.errors import PublishRefused
 from jupyter_mlops.schema.channel import (
+    BEGUN,
     MARK_BYTES,
+    RUNNING,
+    UNWANTED,
+    WITHDRAWN,
+    Answer,
     Call,
     Cancel,
     Done,
@@ -36,8 +40,6 @@ from jupyter_mlops.server.kernels.templates import Template
 
 log = logging.getLogger(__name__)
 
-_ID = struct.Struct("<Q")
-
 
 class Kernel:
     """A process that scores one revision.
@@ -52,17 +54,19 @@ class Kernel:
         self._connection = connection
         self._ending: asyncio.Task[None] | None = None
         with launched.mark.open("r+b") as file:
-            self._page = mmap.mmap(file.fileno(), MARK_BYTES)
+            self._page = memoryview(mmap.mmap(file.fileno(), MARK_BYTES)).cast("Q")
         self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self.pid = launched.pid
         self.started = time.monotonic()
         self.sent: dict[int, Call | Group | SessionRequest] = {}
         """Messages that were sent and not answered, oldest first."""
+        self.stalled = False
+        """Whether the oldest of them takes so long that nothing is to be sent after it."""
         self.calls = 0
         """Calls that it has answered."""
         self.reason = ""
         """Why it was ended on purpose, as in "used more than its memory limit"; empty otherwise."""
-        self.on_reply: Callable[[Reply | GroupReply | Done], None] | None = None
+        self.on_reply: Callable[[Answer], None] | None = None
         self.on_gone: Callable[[Kernel], None] | None = None
         connection.on_message = self._receive
         connection.on_lost = self._lost
@@ -127,20 +131,42 @@ class Kernel:
         self._connection.send(call)
 
     def cancel(self, call: int) -> None:
-        """Withdraw a call that has not begun."""
+        """Drop a call that has not begun; should it begin just now, its answer is ignored."""
         if self.sent.pop(call, None) is not None:
             self._connection.send(Cancel(call))
 
     def running(self) -> int:
         """Id of the call that runs now, 0 for none."""
-        (call,) = _ID.unpack_from(self._page, 0)
-        return int(call)
+        return self._page[RUNNING]
+
+    def begun(self) -> int:
+        """Id of the last call that began: later ones did not."""
+        return self._page[BEGUN]
+
+    def withdraw(self) -> None:
+        """Let nothing begin any more that was sent until now; a moment later, `begun` says what did.
+
+        What is withdrawn is answered with `Withdrawn`, once the kernel comes to it.
+        """
+        if self.sent:
+            self._page[WITHDRAWN] = next(reversed(self.sent))
+
+    def take_back(self) -> list[int]:
+        """Drop the withdrawn calls that did not begin, and return their ids, oldest first.
+
+        The oldest of all stays: it runs, or else the kernel hangs, and then its deadline must find it.
+        """
+        begun, withdrawn = self._page[BEGUN], self._page[WITHDRAWN]
+        taken = [call for call in list(self.sent)[1:] if begun < call <= withdrawn]
+        for call in taken:
+            del self.sent[call]
+        return taken
 
     def interrupt(self, call: int) -> bool:
         """Interrupt the process if it runs this very call; say whether it did."""
         if self.running() != call:
             return False
-        _ID.pack_into(self._page, _ID.size, call)  # should it end just now, the signal means nothing to the next
+        self._page[UNWANTED] = call  # should it end just now, the signal means nothing to the next
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGINT)
         return True
@@ -180,8 +206,12 @@ class Kernel:
         if isinstance(message, Loaded):
             if not self._loaded.done():
                 self._loaded.set_result(message)
-        elif isinstance(message, Reply | GroupReply | Done) and self.sent.pop(message.id, None) is not None:
-            self.calls += len(message.outcomes) if isinstance(message, GroupReply) else 1
+        elif isinstance(message, Answer) and self.sent.pop(message.id, None) is not None:
+            self.stalled = False
+            if isinstance(message, Reply | Done):
+                self.calls += 1
+            elif isinstance(message, GroupReply):
+                self.calls += len(message.outcomes)
             if self.on_reply is not None:
                 self.on_reply(message)
 

@@ -8,16 +8,17 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
 
 from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
 from jupyter_mlops.inputs import Rows
-from jupyter_mlops.schema.channel import Call, Done, GroupReply, Outcome, Reply
+from jupyter_mlops.schema.channel import Answer, Call, Done, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.pools import PoolSettings
+from jupyter_mlops.server.kernels.ahead import Ahead
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.record import CallRecord
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 2.0
 """How long an interrupted call may take to end before its kernel is killed."""
-
-AHEAD_SECONDS = 0.004
-"""How much work, by recent run times, may be sent to a kernel that is busy, so that it never waits for us."""
-MOST_AHEAD = 64
 
 GROWTH_SECONDS = 0.01
 """How long a call must have waited before a further kernel is started for it."""
@@ -66,9 +63,8 @@ class Pool:
         self._queue: deque[Waiting] = deque()
         self._running: dict[int, Sent] = {}
         self._kernels: list[Kernel] = []
+        self._ahead = Ahead(self._kernels, self._taken_back)
         self._closed = False
-        self._ahead = 1
-        self._mean_seconds = 0.0
         self._growth: asyncio.TimerHandle | None = None
         self._hold: asyncio.TimerHandle | None = None
         self._last_group = 1
@@ -152,10 +148,11 @@ class Pool:
         self._closed = True
         self._budget.leave(self)
         await self._supply.close()
-        self._fail_waiting(Unavailable("the service is going away; try again", retry_after=1))
         kernels = self.kernels()
         for kernel in kernels:
             kernel.kill()
+        # Afterwards, because what they had not begun is in the queue again.
+        self._fail_waiting(Unavailable("the service is going away; try again", retry_after=1))
         await asyncio.gather(*(kernel.gone() for kernel in kernels))
 
     async def drain(self) -> None:
@@ -166,6 +163,10 @@ class Pool:
     def kernels(self) -> list[Kernel]:
         """The kernels that can take calls now."""
         return list(self._kernels)
+
+    def pids(self) -> list[int]:
+        """Processes of these kernels."""
+        return [kernel.pid for kernel in self._kernels]
 
     def size(self) -> int:
         """Kernels that run or start."""
@@ -211,7 +212,7 @@ class Pool:
     def _dispatch(self) -> None:
         queue = self._queue
         while queue:
-            kernel = self._free()
+            kernel = self._ahead.free()
             if kernel is None:
                 break
             if queue[0].groups() and self._worth_holding(kernel):
@@ -219,17 +220,6 @@ class Pool:
             self._hand(self._take(), kernel)
         if queue:
             self._consider_growth()
-
-    def _free(self) -> Kernel | None:
-        """An idle kernel, else the least busy one that may have something sent ahead."""
-        best = None
-        for kernel in self._kernels:
-            count = len(kernel.sent)
-            if count == 0:
-                return kernel
-            if count < self._ahead and (best is None or count < len(best.sent)):
-                best = kernel
-        return best
 
     def _take(self) -> list[Waiting]:
         """The next call, with those behind it that may run together with it."""
@@ -299,7 +289,7 @@ class Pool:
             waiting.fail(error)
         self._queue.clear()
 
-    def _replied(self, reply: Reply | GroupReply | Done) -> None:
+    def _replied(self, reply: Answer) -> None:
         assert not isinstance(reply, Done), "a pool's kernels are no sessions"
         sent = self._running.pop(reply.id, None)
         self._supply.answered()
@@ -307,9 +297,11 @@ class Pool:
             return
         if isinstance(reply, Reply):
             sent.members[0].answer(reply)
-            self._learn(reply.seconds)
-        else:
+            self._ahead.learn(reply.seconds)
+        elif isinstance(reply, GroupReply):
             self._group_replied(sent, reply)
+        else:
+            self._put_back(sent.members)
         self._dispatch()
 
     def _group_replied(self, sent: Sent, reply: GroupReply) -> None:
@@ -319,34 +311,36 @@ class Pool:
                 again.append(waiting)
             else:
                 waiting.answer(Reply(sent.id, outcome, body, reply.seconds))
-        self._run_alone(again)
+        self._put_back(again, alone=True)
 
-    def _run_alone(self, members: Iterable[Waiting]) -> None:
-        """Put members of a failed group back to the front, to be run one by one."""
-        for waiting in reversed([waiting for waiting in members if not waiting.future.done()]):
-            waiting.alone = True
-            waiting.sent = None
-            self._queue.appendleft(waiting)
+    def _taken_back(self, numbers: list[int]) -> None:
+        for number in reversed(numbers):
+            self._put_back(self._running.pop(number).members)
+        self._dispatch()
 
-    def _learn(self, seconds: float) -> None:
-        self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
-        self._ahead = 1 + min(int(AHEAD_SECONDS / max(self._mean_seconds, 1e-6)), MOST_AHEAD - 1)
+    def _put_back(self, members: Sequence[Waiting], *, alone: bool = False) -> None:
+        """Put calls back to the front of the queue: they did not run, or with others, and shall now run alone."""
+        for waiting in reversed(members):
+            if not waiting.future.done():
+                waiting.alone = waiting.alone or alone
+                waiting.sent = None
+                self._queue.appendleft(waiting)
 
     def _gone(self, kernel: Kernel) -> None:
         if kernel in self._kernels:
             self._kernels.remove(kernel)
             self.restarts += 1
         marked = kernel.running()
+        kernel.withdraw()  # should we be about to kill it, nothing more begins that goes to another kernel now
+        begun = kernel.begun()
         for number in reversed(list(kernel.sent)):
             sent = self._running.pop(number, None)
             if sent is None:
                 continue
-            if number != marked:  # it never began: another kernel takes it, in its old place
-                for waiting in reversed(sent.members):
-                    waiting.sent = None
-                    self._queue.appendleft(waiting)
+            if number > begun:  # another kernel takes it, in its old place
+                self._put_back(sent.members)
             elif len(sent.members) > 1:
-                self._run_alone(sent.members)
+                self._put_back(sent.members, alone=True)
             else:
                 reason = kernel.reason or "ended"
                 sent.members[0].fail(KernelDied(f"the kernel {reason} while it ran this call; the next gets a new one"))

@@ -14,7 +14,7 @@ import psutil
 
 from jupyter_mlops import errors
 from jupyter_mlops.errors import Gone, KernelDied
-from jupyter_mlops.schema.channel import Done, GroupReply, Open, Reply, SessionRequest
+from jupyter_mlops.schema.channel import Answer, Done, Open, SessionRequest
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.launcher import Launcher
@@ -126,11 +126,15 @@ class SessionKernel:
         """One kernel, as the budget counts."""
         return 0 if self._ended else 1
 
+    def pids(self) -> list[int]:
+        """Its process, while it lives."""
+        return [] if self._ended else [self._kernel.pid]
+
     def give_up(self) -> bool:
         """Never: what a session holds is its user's."""
         return False
 
-    def _replied(self, reply: Reply | GroupReply | Done) -> None:
+    def _replied(self, reply: Answer) -> None:
         assert isinstance(reply, Done), "a session answers requests"
         future = self._asked.pop(reply.id)
         if future.cancelled():

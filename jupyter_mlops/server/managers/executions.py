@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from jupyter_mlops.errors import Unavailable
 from jupyter_mlops.inputs import InputReader, RowsReader
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.channel import Load, Reply
@@ -90,6 +91,7 @@ class ExecutionManager:
         self._encoder = msgspec.msgpack.Encoder()
         self._verified: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
+        self._closing = False
         self.last_call = time.monotonic()
 
     def start(self) -> None:
@@ -129,6 +131,7 @@ class ExecutionManager:
             As their names say.
         """
         require(identity, Action.CONSUME)
+        self._check_open()
         started = self.last_call = time.monotonic()
         revision = self._catalog.find(name, version)
         scored = self._of(revision)
@@ -159,6 +162,7 @@ class ExecutionManager:
         PublishRefused
             When it does not load, or the sample raises, with the reason.
         """
+        self._check_open()
         pool = self._pool(revision, settings)
         try:
             self._budget.make_room(pool, coming=1)
@@ -201,7 +205,8 @@ class ExecutionManager:
         return scored.pool if scored else None
 
     async def close(self) -> None:
-        """Let running calls finish, for at most half a minute, then end every kernel."""
+        """Refuse new calls, let accepted ones finish, for at most half a minute, then end every kernel."""
+        self._closing = True
         if self._watch is not None:
             self._watch.cancel()
         tasks = [asyncio.ensure_future(_retire(scored.pool)) for scored in self._scored.values()]
@@ -210,6 +215,10 @@ class ExecutionManager:
         self._scored.clear()
         if self._templates is not None:
             await self._templates.close()
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise Unavailable("the server is about to end; try again", retry_after=1)
 
     async def _end(self, revision: str, pool: Pool) -> None:
         await _retire(pool)
@@ -249,9 +258,10 @@ class ExecutionManager:
         return await Kernel.start(self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS, template)
 
     async def _watch_memory(self) -> None:
-        """End kernels that use more memory than their version's limit."""
+        """End kernels that use more memory than their version's limit, and idle ones when all use too much."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            await self._budget.watch_memory()
             for scored in list(self._scored.values()):
                 limit = scored.pool.settings.memory_limit
                 for kernel in scored.pool.kernels() if limit else ():

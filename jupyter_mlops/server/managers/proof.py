@@ -19,6 +19,9 @@ RELATIVE, ABSOLUTE = 1e-6, 1e-9
 
 VARIANTS = 3
 
+AGAIN = 5
+"""How often a row is asked again by itself when its answer in company was another."""
+
 
 async def prove(pool: Pool, revision: Revision, sample: bytes) -> None:
     """Let the pool's kernel answer the sample; a batchable revision also in company.
@@ -37,7 +40,7 @@ async def prove(pool: Pool, revision: Revision, sample: bytes) -> None:
     InvalidInput
         When the sample does not fit the declared inputs.
     PublishRefused
-        When a sample is not answered, or the company of other rows changes an answer.
+        When a sample is not answered, or an answer changes from run to run or with the company of other rows.
     """
     timeout = revision.definition.timeout
     if not revision.definition.batchable:
@@ -49,13 +52,17 @@ async def prove(pool: Pool, revision: Revision, sample: bytes) -> None:
     for variant in _variants(alone[0][0]):
         try:
             alone.append((variant, await _alone(pool, timeout, variant)))
-        except PublishRefused:  # the function need not take what we made up
-            continue
+        except PublishRefused as refusal:  # the function need not take what we made up
+            if refusal.__cause__ is not None:  # it hangs, or ends its kernel: more of these would cost as much again
+                break
     for order in _orders(len(alone)):
         together = [alone[index][0] for index in order]
         columns = {name: [row[name] for row in together] for name in together[0]}
         outputs = await _answer(pool, timeout, b"", Rows(columns, len(together), single=False))
-        _compare(together, outputs, [alone[index][1] for index in order])
+        for index, (row, expected) in enumerate(alone[which] for which in order):
+            company = {name: outputs[name][index] for name in expected}
+            if not _same(company, expected):
+                raise await _refusal(pool, timeout, row, expected, company)
 
 
 async def _alone(pool: Pool, timeout: float, row: dict[str, Any]) -> dict[str, Any]:
@@ -101,16 +108,29 @@ def _orders(count: int) -> list[list[int]]:
     return [rows, rows[::-1], [0] * 3, [index for index in rows for _ in range(2)], [*rows[1:], 0, 0]]
 
 
-def _compare(rows: list[dict[str, Any]], outputs: dict[str, list[Any]], alone: list[dict[str, Any]]) -> None:
-    for index, expected in enumerate(alone):
-        for name, value in expected.items():
-            if not _near(outputs[name][index], value):
-                raise PublishRefused(
-                    f"the answer depends on which rows run together, so the service cannot be batchable: for "
-                    f"{rows[index]} it is {name}={value!r} alone and {name}={outputs[name][index]!r} among "
-                    f"{len(rows)} rows. Compute each row from its own values only, or publish without --batchable",
-                    fields="$.batchable",
-                )
+async def _refusal(
+    pool: Pool, timeout: float, row: dict[str, Any], alone: dict[str, Any], company: dict[str, Any]
+) -> PublishRefused:
+    """Say whether a row's answer depends on its company, or changes by itself."""
+    for _ in range(AGAIN):
+        again = await _alone(pool, timeout, row)
+        if not _same(again, alone):
+            return PublishRefused(
+                "the answer to the very same row changes from run to run (does chance, the time or a counter play a "
+                "part?), so it cannot be proved that rows which run together keep their answers: for "
+                f"{row} it was {alone} and then {again}. Let it depend on the row only, or publish without --batchable",
+                fields="$.batchable",
+            )
+    return PublishRefused(
+        "the answer depends on which rows run together, so the service cannot be batchable: for "
+        f"{row} it is {alone} alone and {company} among others. Compute each row from its own values only, "
+        "or publish without --batchable",
+        fields="$.batchable",
+    )
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(_near(one[name], other[name]) for name in other)
 
 
 def _near(one: Any, other: Any) -> bool:

@@ -20,7 +20,7 @@ from msgspec import UNSET
 from jupyter_mlops.errors import Conflict, InvalidRequest
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings, read_settings
-from jupyter_mlops.schema.services import Definition, PublishRequest, Revision, ServiceView
+from jupyter_mlops.schema.services import SAMPLE_LIMIT, Definition, PublishRequest, Revision, ServiceView
 from jupyter_mlops.schema.snapshots import Manifest
 from jupyter_mlops.schema.types import check_name
 from jupyter_mlops.server.managers.access import require
@@ -151,6 +151,8 @@ class ServiceManager:
     async def update(self, identity: Identity, name: str, version: str, request: PublishRequest) -> Revision:
         """Make a new revision of a version; what the request omits stays as it is.
 
+        Without a sample it must answer the one that was given before, when that still fits its inputs.
+
         Raises
         ------
         Forbidden
@@ -168,6 +170,8 @@ class ServiceManager:
             if manifest is old.manifest:
                 revision = msgspec.structs.replace(revision, interpreter=old.interpreter)
             settings = self._catalog.settings(old)
+            if definition.inputs == old.definition.inputs:
+                revision = msgspec.structs.replace(revision, sample=old.sample)
             revision = await self._prove(revision, request, settings, lambda new: self._store.revise(new, old.id))
             self._executions.retire(old)
             await self._pools.set(revision, _settings(request, settings))
@@ -260,17 +264,17 @@ class ServiceManager:
         """Put it on disk, load it in a fresh kernel, let it answer its sample; only then record and show it."""
         if request.upload is not UNSET:
             await self._uploads.keep(request.upload)
-        sample = None
-        if request.sample is not UNSET:
-            sample = bytes(request.sample)
-            revision = msgspec.structs.replace(revision, proof="answered")
+        sample = revision.sample.encode() if request.sample is UNSET else bytes(request.sample)
+        if sample:
+            kept = sample.decode() if len(sample) <= SAMPLE_LIMIT else ""
+            revision = msgspec.structs.replace(revision, proof="answered", sample=kept)
         elif revision.definition.batchable:
             raise InvalidRequest(
                 "a batchable service needs a sample: it is proved that rows which run together do not change each "
                 "other's answers (in a notebook: --sample)",
                 fields="$.sample",
             )
-        pool = await self._executions.prove(revision, settings, sample)
+        pool = await self._executions.prove(revision, settings, sample or None)
         try:
             await record(revision)
         except BaseException:
