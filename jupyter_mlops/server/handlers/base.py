@@ -237,6 +237,7 @@ class BaseHandler(RequestHandler):
             self.set_header("Allow", ", ".join(self._allowed()))
             self.answer(plain(f"{self.request.method} is not for this address", status_code, "InvalidRequest"), 405)
         elif isinstance(error, HTTPError) and status_code < 500:  # noqa: PLR2004
+            self.set_header("Connection", "close")  # tornado may not have read the body, and then hangs up
             self.answer(plain(error.log_message or self._reason, status_code, "InvalidRequest"), status_code)
         else:
             message = f"the server met a defect of its own; its log has the rest under {self.correlation}"
