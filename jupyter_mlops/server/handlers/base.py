@@ -25,6 +25,7 @@ from jupyter_mlops.schema.access import Identity
 from jupyter_mlops.schema.errors import ErrorBody
 from jupyter_mlops.server.handlers.spool import pieces
 from jupyter_mlops.server.managers.access import AccessManager
+from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.nodes import NodeManager
@@ -77,6 +78,7 @@ class Managers:
     services: ServiceManager
     realtime: RealtimeManager
     executions: ExecutionManager
+    batches: BatchManager
     uploads: UploadManager
     pools: PoolManager
     sessions: SessionManager

@@ -25,6 +25,7 @@ from jupyter_mlops.schema.sessions import PYTHON
 from jupyter_mlops.schema.snapshots import Manifest
 from jupyter_mlops.schema.types import check_name
 from jupyter_mlops.server.managers.access import require
+from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog, view
 from jupyter_mlops.server.managers.differences import differences
 from jupyter_mlops.server.managers.events import Events
@@ -46,6 +47,8 @@ class ServiceManager:
     ----------
     store, catalog, uploads, snapshots, executions, events, pools:
         Where revisions are kept, looked up, brought from (two ways), scored, announced, and given their kernels.
+    batches:
+        Those of a version go with it.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class ServiceManager:
         executions: ExecutionManager,
         events: Events,
         pools: PoolManager,
+        batches: BatchManager,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -65,6 +69,7 @@ class ServiceManager:
         self._executions = executions
         self._events = events
         self._pools = pools
+        self._batches = batches
         # One publish of a name at a time, so that two cannot take the same version number.
         self._publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -188,6 +193,7 @@ class ServiceManager:
             revision = self._catalog.mine(identity, name, version)
             held = await self._store.delete(name, revision.version)
             self._catalog.remove(revision)
+            await self._batches.forget(name, revision.version)
             self._executions.retire(revision)
         await self._uploads.release(held)
         self._events.emit("deleted", revision)
