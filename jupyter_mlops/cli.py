@@ -23,6 +23,7 @@ jupyter mlops start [--data-dir DIR]    find the server of this account, or star
 jupyter mlops status [--data-dir DIR]   what runs
 jupyter mlops stop [--data-dir DIR]     stop the server; running calls finish
 jupyter mlops token [--data-dir DIR]    print a token of this account, for curl
+jupyter mlops users list|add|role|password|remove ...   who may log in (jupyter mlops users --help)
 """
 
 
@@ -45,6 +46,10 @@ def main(argv: list[str] | None = None) -> int:
 
         ServeApp.launch_instance(argv=words[1:])
         return 0
+    if words[:1] == ["users"]:
+        from jupyter_mlops import cli_users
+
+        return cli_users.main(words[1:])
     parser = argparse.ArgumentParser(
         prog="jupyter mlops", usage="\n" + _HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )

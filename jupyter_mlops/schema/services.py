@@ -19,19 +19,21 @@ SAMPLE_LIMIT = 64 * 1024
 class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of `POST /services/{name}[/{version}]` and, with every key optional, of `PATCH`.
 
-    The first ten keys are Machine Learning Server's; the rest are ours. A service is either `code`
+    The first nine keys are Machine Learning Server's, and null in one of them that has no null of its own is as if
+    it were left out; the rest are ours. A service is either `code`
     that leaves its outputs in variables, or a `function` of the uploaded snapshot.
     """
 
     snapshot_id: str | msgspec.UnsetType | None = msgspec.UNSET
-    code: str | msgspec.UnsetType = msgspec.UNSET
+    code: str | msgspec.UnsetType | None = msgspec.UNSET
     description: str | msgspec.UnsetType | None = msgspec.UNSET
     operation_id: str | msgspec.UnsetType | None = msgspec.UNSET
-    input_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType = msgspec.UNSET
-    output_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType = msgspec.UNSET
-    runtime_type: str | msgspec.UnsetType = msgspec.UNSET
+    input_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType | None = msgspec.UNSET
+    output_parameter_definitions: tuple[Parameter, ...] | msgspec.UnsetType | None = msgspec.UNSET
+    runtime_type: str | msgspec.UnsetType | None = msgspec.UNSET
+    """`Python`, which a missing one is too."""
     init_code: str | msgspec.UnsetType | None = msgspec.UNSET
-    output_file_names: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    output_file_names: tuple[str, ...] | msgspec.UnsetType | None = msgspec.UNSET
     upload: str | msgspec.UnsetType = msgspec.UNSET
     """Id of a finished upload whose manifest becomes the service's snapshot."""
     function: str | msgspec.UnsetType = msgspec.UNSET

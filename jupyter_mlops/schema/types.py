@@ -21,6 +21,11 @@ class ValueType(StrEnum):
     MATRIX = "matrix"
     DATA_FRAME = "data.frame"
 
+    @classmethod
+    def _missing_(cls, value: object) -> ValueType | None:
+        # Machine Learning Server's own walk-through of its REST interface declares an output so.
+        return cls.CHARACTER if value == "string" else None
+
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named input or output of a service.

@@ -37,6 +37,7 @@ from jupyter_mlops.server.kernels.session import SessionKernel
 from jupyter_mlops.server.kernels.templates import Templates, available
 from jupyter_mlops.server.managers.access import AccessManager, Lifetimes
 from jupyter_mlops.server.managers.archives import Archives
+from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
@@ -118,6 +119,7 @@ class ServeApp(JupyterApp):
     max_kernels = Int(
         0, config=True, help="Most scoring kernels at a time, all services together; 0 for eight a core, at least 16."
     )
+    max_batch_parallelism = Int(100, min=1, config=True, help="Most items of one batch that run at a time.")
     sessions_per_user = Int(10, config=True, help="Most sessions that one user may have open at a time.")
     session_idle_timeout = Float(
         4 * 3600.0, config=True, help="Seconds without a request after which a session is closed."
@@ -201,6 +203,9 @@ class Server:
         )
         self._pools = PoolManager(services, self._catalog, self._executions, budget, metrics)
         archives = Archives(self._uploads, directory / "uploads")
+        self._batches = BatchManager(
+            self._catalog, self._executions, directory / "batches", settings.max_batch_parallelism
+        )
         self._snapshots = SnapshotManager(SnapshotStore(self._database), self._uploads, archives)
         self._sessions = SessionManager(
             lambda: SessionKernel.start(self._launcher, self._listener, templates),
@@ -211,7 +216,14 @@ class Server:
             idle_seconds=settings.session_idle_timeout,
         )
         self._services = ServiceManager(
-            services, self._catalog, self._uploads, self._snapshots, self._executions, self._events, self._pools
+            services,
+            self._catalog,
+            self._uploads,
+            self._snapshots,
+            self._executions,
+            self._events,
+            self._pools,
+            self._batches,
         )
         self._status = StatusManager(self._instance, self._catalog, self._pools, self._database)
         self._http: ScoringServer | None = None
@@ -237,6 +249,7 @@ class Server:
         await self._services.open()
         await self._listener.start()
         self._executions.start()
+        await self._batches.start()
         self._sessions.start()
         for outdated in below_floor():
             log.warning("%s: update it; below that it has known weaknesses (docs/security.md)", outdated)
@@ -275,6 +288,7 @@ class Server:
         if self._http is not None:
             self._http.stop()
         await self._sessions.close()
+        await self._batches.close()
         await self._executions.close()
         if self._http is not None:
             await self._http.close_all_connections()
@@ -298,6 +312,7 @@ class Server:
             services=self._services,
             realtime=RealtimeManager(self._catalog),
             executions=self._executions,
+            batches=self._batches,
             uploads=self._uploads,
             pools=self._pools,
             sessions=self._sessions,

@@ -60,3 +60,15 @@ def test_who_is_closed_and_when(quick, pieces, pause, answered, least, most):
         assert least <= seconds <= most
 
     asyncio.run(run())
+
+
+def test_a_refused_path_does_not_reset_the_next_request(server):
+    for _ in range(20):
+        refused = server.request("DELETE", "/services/%FF/1")
+        assert (refused.status, refused.headers["Connection"]) == (400, "close")
+        assert server.request("GET", "/services").status == 200
+
+
+def test_a_refused_blob_is_answered(server):
+    assert server.request("PUT", "/uploads/none/none", b"abc", token=None).status == 401
+    assert server.request("PUT", "/uploads/none/none", b"abc").status == 404

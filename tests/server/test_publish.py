@@ -131,7 +131,10 @@ def test_reserved_versions_are_refused(server, version):
 
 def test_the_same_again_is_the_same_and_a_difference_is_named(server):
     assert server.publish_code("again", "1", "z = x", *ADD).status == 201
-    assert server.publish_code("again", "1", "z = x", *ADD).status == 200
+    assert server.publish_code("again", "1", "z = x", *ADD, reuse=True).status == 200
+    same = server.publish_code("again", "1", "z = x", *ADD)  # Machine Learning Server's clients expect a refusal
+    assert same.status == 409
+    assert "this very content" in same.json()["message"]
     refused = server.publish_code("again", "1", "z = x + 1", *ADD, description="new")
     assert refused.status == 409
     message = refused.json()["message"]

@@ -25,6 +25,7 @@ from jupyter_mlops.schema.access import Identity
 from jupyter_mlops.schema.errors import ErrorBody
 from jupyter_mlops.server.handlers.spool import pieces
 from jupyter_mlops.server.managers.access import AccessManager
+from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.nodes import NodeManager
@@ -77,6 +78,7 @@ class Managers:
     services: ServiceManager
     realtime: RealtimeManager
     executions: ExecutionManager
+    batches: BatchManager
     uploads: UploadManager
     pools: PoolManager
     sessions: SessionManager
@@ -237,6 +239,7 @@ class BaseHandler(RequestHandler):
             self.set_header("Allow", ", ".join(self._allowed()))
             self.answer(plain(f"{self.request.method} is not for this address", status_code, "InvalidRequest"), 405)
         elif isinstance(error, HTTPError) and status_code < 500:  # noqa: PLR2004
+            self.set_header("Connection", "close")  # tornado may not have read the body, and then hangs up
             self.answer(plain(error.log_message or self._reason, status_code, "InvalidRequest"), status_code)
         else:
             message = f"the server met a defect of its own; its log has the rest under {self.correlation}"

@@ -44,7 +44,7 @@ class Realtime(multipart.FormHandler):
         Action.PUBLISH,
         takes=_form(needs_model=True),
         gives={201: str},
-        refuses=(400, 409, 415),
+        refuses=(400, 415),
     )
     def post(self, name: str) -> None:  # noqa: ARG002  # admit has read the path
         """Publish a model without naming a version.

@@ -6,6 +6,7 @@ from typing import Any
 
 from jupyter_mlops.server.handlers.access import Login, RefreshToken
 from jupyter_mlops.server.handlers.base import Managers
+from jupyter_mlops.server.handlers.batches import Batch, Batches, BatchFile, BatchFiles
 from jupyter_mlops.server.handlers.documents import OpenAPI, ServiceOpenAPI, ServiceSwagger, Swagger
 from jupyter_mlops.server.handlers.events import EventsSocket
 from jupyter_mlops.server.handlers.executions import Execution
@@ -46,6 +47,10 @@ ROUTES: list[tuple[str, Any]] = [
     (rf"/api/{_PART}", Execution),
     (rf"/api/{_PART}/{_PART}/swagger\.json", ServiceSwagger),
     (rf"/api/{_PART}/{_PART}/openapi\.json", ServiceOpenAPI),
+    (rf"/api/{_PART}/{_PART}/batch", Batches),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}", Batch),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/{_PART}/files", BatchFiles),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/{_PART}/files/{_PART}", BatchFile),
     (r"/swagger\.json", Swagger),
     (r"/openapi\.json", OpenAPI),
     (r"/health", Health),

@@ -28,9 +28,9 @@ class Service(BaseHandler):
 
     limit = PUBLISH_LIMIT
 
-    @operation("getAllWebServiceVersionsByName", SERVICES, Action.LIST, gives={200: _LISTED}, refuses=(404,))
+    @operation("getAllWebServiceVersionsByName", SERVICES, Action.LIST, gives={200: _LISTED})
     def get(self, name: str) -> None:
-        """List the versions of a service, oldest first."""
+        """List the versions of a service, oldest first; none for an unknown name."""
         self.answer(self.managers.services.list(self.identity, name))
 
     @operation(

@@ -9,7 +9,7 @@ from jupyter_mlops.schema import snapshots
 from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.operations import UPLOADS, Content
 from jupyter_mlops.schema.snapshots import BeginUpload
-from jupyter_mlops.server.handlers.base import BaseHandler
+from jupyter_mlops.server.handlers.base import BaseHandler, Managers
 from jupyter_mlops.server.handlers.operations import operation
 from jupyter_mlops.server.managers.uploads import SIZE_LIMIT
 from jupyter_mlops.server.stores.blobs import BlobWriter
@@ -48,12 +48,17 @@ class UploadedBlob(BaseHandler):
 
     limit = SIZE_LIMIT
 
+    _writer: BlobWriter | None = None
+    _fault: MLOpsError | None = None
+
+    def initialize(self, managers: Managers) -> None:
+        """Take what the application hands to every handler; a body comes even when the request is refused."""
+        super().initialize(managers)
+        self._chunk = bytearray()
+
     def admit(self) -> None:
         """Find the upload before the body is read."""
         super().admit()
-        self._chunk = bytearray()
-        self._fault: MLOpsError | None = None
-        self._writer: BlobWriter | None = None
         if self.request.method == "PUT":
             upload, digest = self.path_args
             self._writer, size = self.managers.uploads.receive(self.identity, upload, digest)
@@ -87,8 +92,8 @@ class UploadedBlob(BaseHandler):
 
     def on_finish(self) -> None:
         """Remove what was written, if it is not whole."""
-        if getattr(self, "_writer", None) is not None:
-            self._writer.abandon()  # type: ignore[union-attr]
+        if self._writer is not None:
+            self._writer.abandon()
 
     on_connection_close = on_finish
 

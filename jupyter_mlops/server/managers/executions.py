@@ -7,14 +7,14 @@ import contextlib
 import os
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 import psutil
 
-from jupyter_mlops.errors import Unavailable
-from jupyter_mlops.inputs import InputReader, RowsReader
+from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, Unavailable
+from jupyter_mlops.inputs import InputReader, Rows, RowsReader
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.channel import Load, Reply
 from jupyter_mlops.schema.pools import PoolSettings
@@ -40,7 +40,7 @@ DRAIN_SECONDS = 30.0
 WATCH_SECONDS = 0.5
 
 
-@dataclass
+@dataclass(eq=False)
 class _Scored:
     """A revision with what its calls need."""
 
@@ -48,6 +48,9 @@ class _Scored:
     rows: RowsReader | None
     pool: Pool
     metrics: CallMetrics
+    holds: int = 0
+    """How many work through it, and need its kernels even when the version points at another."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ExecutionManager:
@@ -88,6 +91,7 @@ class ExecutionManager:
         self._metrics = metrics
         self._scored: dict[str, _Scored] = {}
         self._retiring: set[asyncio.Task[None]] = set()
+        self._outdated: set[_Scored] = set()
         self._encoder = msgspec.msgpack.Encoder()
         self._verified: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -190,12 +194,25 @@ class ExecutionManager:
         """Change the settings of a revision's pool."""
         self._of(revision).pool.configure(settings)
 
+    def hold(self, revision: Revision) -> Held:
+        """Keep a revision callable until it is released, whatever its version points at meanwhile.
+
+        Parameters
+        ----------
+        revision:
+            One that is in the catalog now.
+        """
+        scored = self._of(revision)
+        scored.holds += 1
+        scored.released.clear()
+        return Held(revision, scored, self)
+
     def retire(self, revision: Revision) -> None:
-        """Let the running calls of a revision finish, then end its kernels."""
+        """Let the running calls of a revision finish, and whoever holds it, then end its kernels."""
         scored = self._scored.pop(revision.id, None)
         self._verified.discard(revision.id)
         if scored is not None:
-            task = asyncio.get_running_loop().create_task(self._end(revision.id, scored.pool))
+            task = asyncio.get_running_loop().create_task(self._leave(revision.id, scored))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
@@ -220,9 +237,19 @@ class ExecutionManager:
         if self._closing:
             raise Unavailable("the server is about to end; try again", retry_after=1)
 
+    async def _leave(self, revision: str, scored: _Scored) -> None:
+        if scored.holds:
+            pool = scored.pool
+            pool.configure(msgspec.structs.replace(pool.settings, initial_pool_size=0))  # idle ones may go
+            self._outdated.add(scored)
+            await scored.released.wait()
+            self._outdated.discard(scored)
+        await self._end(revision, scored.pool)
+
     async def _end(self, revision: str, pool: Pool) -> None:
         await _retire(pool)
-        if self._templates is not None:
+        # The version may have gone back to this very revision meanwhile, whose new kernels need the template.
+        if self._templates is not None and revision not in self._scored:
             await self._templates.drop(revision)
 
     def _of(self, revision: Revision) -> _Scored:
@@ -262,12 +289,85 @@ class ExecutionManager:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await self._budget.watch_memory()
-            for scored in list(self._scored.values()):
+            for scored in [*self._scored.values(), *self._outdated]:
                 limit = scored.pool.settings.memory_limit
                 for kernel in scored.pool.kernels() if limit else ():
                     with contextlib.suppress(psutil.Error):
                         if psutil.Process(kernel.pid).memory_info().rss > limit:
                             kernel.kill(f"used more than its memory limit of {limit} bytes, and was ended")
+
+
+class Held:
+    """One revision that somebody works through, call by call; made by `ExecutionManager.hold`."""
+
+    def __init__(self, revision: Revision, scored: _Scored, manager: ExecutionManager) -> None:
+        self.revision = revision
+        self._scored = scored
+        self._manager = manager
+        self._encoder = msgspec.msgpack.Encoder()
+        self._released = False
+
+    def check(self, body: bytes) -> bytes:
+        """Check the inputs of one call; what `call` takes. May be asked by any thread.
+
+        Raises
+        ------
+        InvalidInput
+            With the JSON path and the expected type of the first value that does not fit.
+        """
+        return self._encoder.encode(self._scored.reader.read(body))
+
+    async def call(self, inputs: bytes | Path) -> Reply:
+        """Run one call; waiting for a kernel is not counted in its deadline.
+
+        Parameters
+        ----------
+        inputs:
+            What `check` returned, or a file that holds the JSON that was checked.
+
+        Raises
+        ------
+        InvalidInput, KernelDied, DeadlineExceeded, Unavailable
+            As their names say.
+        """
+        scored, timeout = self._scored, self.revision.definition.timeout
+        started = self._manager.last_call = time.monotonic()
+        outcome = None
+        try:
+            if isinstance(inputs, Path):
+                reply = await scored.pool.call(b"", timeout, checked=False, path=str(inputs), patient=True)
+            elif scored.rows is not None:
+                row = msgspec.msgpack.decode(inputs)
+                rows = Rows({name: [value] for name, value in row.items()}, 1, single=True)
+                reply = await scored.pool.call(b"", timeout, checked=True, rows=rows, patient=True)
+            else:
+                reply = await scored.pool.call(inputs, timeout, checked=True, patient=True)
+            outcome = reply.outcome
+        except (KernelDied, DeadlineExceeded, InvalidInput):
+            outcome = -1
+            raise
+        finally:
+            self._manager.last_call = time.monotonic()
+            if outcome is not None:  # else nothing ran: it was taken back, or will be tried again
+                scored.metrics.count(self._manager.last_call - started, outcome)
+        return reply
+
+    def room(self) -> int:
+        """How many calls one may have under way: half of those that may wait, so that others find a place."""
+        return max(1, self._scored.pool.settings.queue_limit // 2)
+
+    def cannot_start(self) -> bool:
+        """Whether there is no kernel, and starting one failed."""
+        pool = self._scored.pool
+        return not pool.kernels() and bool(pool.last_error())
+
+    def release(self) -> None:
+        """Say that no more calls will come."""
+        if not self._released:
+            self._released = True
+            self._scored.holds -= 1
+            if not self._scored.holds:
+                self._scored.released.set()
 
 
 def _threads(settings: PoolSettings) -> int:

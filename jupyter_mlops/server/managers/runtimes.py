@@ -28,6 +28,12 @@ def check_runtime(runtime: str | None) -> None:
             "'Python'",
             fields="$.runtimeType",
         )
+    if runtime.casefold() == "realtime":
+        raise InvalidRequest(
+            "runtimeType 'Realtime' has no code to run: a model by itself is published by POST "
+            "/realtime-services/NAME/VERSION",
+            fields="$.runtimeType",
+        )
     raise InvalidRequest(
         f"runtimeType {runtime[:80]!r} is not known; this server runs 'Python'", fields="$.runtimeType"
     )

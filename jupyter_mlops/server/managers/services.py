@@ -21,14 +21,17 @@ from jupyter_mlops.errors import Conflict, InvalidRequest
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings, read_settings
 from jupyter_mlops.schema.services import SAMPLE_LIMIT, Definition, PublishRequest, Revision, ServiceView
+from jupyter_mlops.schema.sessions import PYTHON
 from jupyter_mlops.schema.snapshots import Manifest
 from jupyter_mlops.schema.types import check_name
 from jupyter_mlops.server.managers.access import require
+from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog, view
 from jupyter_mlops.server.managers.differences import differences
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.pools import PoolManager
+from jupyter_mlops.server.managers.runtimes import check_runtime
 from jupyter_mlops.server.managers.snapshots import SnapshotManager
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.services import ServiceStore
@@ -44,6 +47,8 @@ class ServiceManager:
     ----------
     store, catalog, uploads, snapshots, executions, events, pools:
         Where revisions are kept, looked up, brought from (two ways), scored, announced, and given their kernels.
+    batches:
+        Those of a version go with it.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class ServiceManager:
         executions: ExecutionManager,
         events: Events,
         pools: PoolManager,
+        batches: BatchManager,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -63,6 +69,7 @@ class ServiceManager:
         self._executions = executions
         self._events = events
         self._pools = pools
+        self._batches = batches
         # One publish of a name at a time, so that two cannot take the same version number.
         self._publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -73,18 +80,17 @@ class ServiceManager:
             self._catalog.set_settings(revision, settings)
 
     def list(self, identity: Identity, name: str | None = None, version: str | None = None) -> list[ServiceView]:
-        """The services that the caller may see, oldest first.
+        """The services that the caller may see, oldest first; none for an unknown name.
 
         Raises
         ------
         NotFound
-            For an unknown name or version.
+            For an unknown version.
         """
         require(identity, Action.LIST)
         if name is None:
             found = self._catalog.all()
         elif version is None:
-            self._catalog.find(name)
             found = self._catalog.versions(name)
         else:
             found = [self._catalog.find(name, version)]
@@ -126,7 +132,7 @@ class ServiceManager:
                 existing = self._existing(name, version, numbered=request.numbered)
                 if existing is not None:
                     changed = differences(existing, definition, manifest)
-                    if not changed and request.reuse:
+                    if not changed and (request.reuse or request.numbered):
                         await self._pools.set(existing, _settings(request, self._catalog.settings(existing)))
                         return existing, False
                     if not request.numbered:
@@ -191,6 +197,7 @@ class ServiceManager:
             revision = self._catalog.mine(identity, name, version)
             held = await self._store.delete(name, revision.version)
             self._catalog.remove(revision)
+            await self._batches.forget(name, revision.version)
             self._executions.retire(revision)
         await self._uploads.release(held)
         self._events.emit("deleted", revision)
@@ -287,21 +294,19 @@ class ServiceManager:
 
 
 def _definition(request: PublishRequest, old: Definition, manifest: Manifest | None) -> Definition:
-    if request.runtime_type not in {UNSET, "Python"}:
-        raise InvalidRequest(
-            f"runtimeType {request.runtime_type!r} is not served here; this server scores Python",
-            fields="$.runtimeType",
-        )
+    check_runtime(_given(request.runtime_type, PYTHON))
     # Code that comes without a function replaces a function that was there before.
-    function = "" if request.function is UNSET and request.code is not UNSET else _or(request.function, old.function)
+    function = (
+        "" if request.function is UNSET and isinstance(request.code, str) else _or(request.function, old.function)
+    )
     definition = Definition(
-        code=_or(request.code, old.code),
+        code=_given(request.code, old.code),
         init_code=_or(request.init_code, old.init_code) or "",
         description=_or(request.description, old.description),
         operation_id=_or(request.operation_id, old.operation_id),
-        inputs=_or(request.input_parameter_definitions, old.inputs),
-        outputs=_or(request.output_parameter_definitions, old.outputs),
-        artifacts=_or(request.output_file_names, old.artifacts),
+        inputs=_given(request.input_parameter_definitions, old.inputs),
+        outputs=_given(request.output_parameter_definitions, old.outputs),
+        artifacts=_given(request.output_file_names, old.artifacts),
         function=function,
         init=_or(request.init, old.init) or "",
         timeout=_or(request.timeout, old.timeout),
@@ -324,6 +329,11 @@ def _settings(request: PublishRequest, current: PoolSettings) -> PoolSettings:
 
 def _or(value: T | msgspec.UnsetType, old: T) -> T:
     return old if isinstance(value, msgspec.UnsetType) else value
+
+
+def _given(value: T | msgspec.UnsetType | None, old: T) -> T:
+    """As `_or`, for what has no null of its own."""
+    return old if value is None else _or(value, old)
 
 
 def _interpreter(identity: Identity, manifest: Manifest | None) -> str:

@@ -1,0 +1,166 @@
+"""Time limits for code of the user's objects, which runs while they are pickled and may hang.
+
+In the main thread of a program on Linux or macOS, as in a notebook's kernel, the limit is a timer signal: it ends
+loops, sleeps and waits for locks. Elsewhere, in other threads and on Windows, another thread raises the exception:
+it ends loops of Python code, but a single call into C only when that returns. Code that swallows every
+exception in a loop without end, or that never leaves a C function, is stopped by neither; nothing inside one
+process can stop it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeVar
+
+from jupyter_mlops.errors import MLOpsError
+
+T = TypeVar("T")
+
+CAPTURE_SECONDS = 30.0
+"""How long one object may keep its snapshot waiting; a capture goes on as long as objects are written."""
+
+SURVEY_SECONDS = 5.0
+"""The same for one variable of a survey, in all."""
+
+LIMIT_OF_ALL = 40
+"""A name may take this many times the limit of one object."""
+
+
+class TookTooLong(MLOpsError):
+    """The object's own code ran longer than it may."""
+
+
+class _TimeUp(BaseException):
+    """Raised in the middle of the object's code; not an Exception, which it might catch."""
+
+
+class Watch:
+    """Ends a call in which nothing happens for too long.
+
+    Parameters
+    ----------
+    seconds:
+        How long it may go on without a `beat`.
+    total:
+        How long it may go on in all, in seconds; None for 40 times as long.
+    """
+
+    def __init__(self, seconds: float, total: float | None = None) -> None:
+        self.seconds = seconds
+        self.total = seconds * LIMIT_OF_ALL if total is None else total
+        self.beats = 0
+        """Counted up by what makes progress."""
+        self._seen = -1
+        self._since = 0.0
+        self._end = 0.0
+        self._running = False
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Call, and return its result.
+
+        Parameters
+        ----------
+        call:
+            Takes nothing.
+
+        Raises
+        ------
+        TookTooLong
+            When the time is up.
+        """
+        if self._running:  # an outer call of the same watch limits this one too
+            return call()
+        self._seen, self._since = self.beats, time.monotonic()
+        self._end = self._since + self.total
+        self._running = True
+        limit = self._by_signal if _signals_work() else self._by_thread
+        try:
+            return limit(call)
+        except _TimeUp:
+            raise TookTooLong(f"it took longer than {self.seconds:g} seconds") from None
+        finally:
+            self._running = False
+
+    def _strikes(self) -> bool:
+        return self._running and self._is_up()
+
+    def _is_up(self) -> bool:
+        now = time.monotonic()
+        if self.beats != self._seen:
+            self._seen, self._since = self.beats, now
+        return now >= self._end or now - self._since >= self.seconds
+
+    def _by_signal(self, call: Callable[[], T]) -> T:
+        def strike(_: int, __: FrameType | None) -> None:
+            if self._strikes():
+                raise _TimeUp
+
+        every = max(min(self.seconds, self.total) / 4, 0.005)
+        before = signal.signal(signal.SIGALRM, strike)
+        # It strikes again and again: the object's code may swallow the first one.
+        left, interval = signal.setitimer(signal.ITIMER_REAL, every, every)
+        started = time.monotonic()
+        try:
+            return call()
+        finally:
+            self._running = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            if left:  # a timer of the user's own goes on
+                signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 0.001), interval)
+
+    def _by_thread(self, call: Callable[[], T]) -> T:
+        target = threading.get_ident()
+        ended = threading.Event()
+        lock = threading.Lock()
+
+        def wait() -> None:
+            while not ended.wait(max(min(self.seconds, self.total) / 4, 0.005)):
+                with lock:
+                    if self._strikes():
+                        _raise_in(target)
+
+        watcher = threading.Thread(target=wait, name="capture time limit", daemon=True)
+        watcher.start()
+        try:
+            return call()
+        finally:
+            with lock:
+                self._running = False
+            ended.set()
+
+
+def _signals_work() -> bool:
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
+def _raise_in(thread: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TimeUp))
+
+
+def guarded(call: Callable[[], T], seconds: float, default: T) -> T:
+    """Call code that may raise or hang, and return its result, or a default.
+
+    Parameters
+    ----------
+    call:
+        Takes nothing.
+    seconds:
+        How long it may take.
+    default:
+        What stands for a result that did not come.
+    """
+    try:
+        return Watch(seconds, seconds).run(call)
+    # It is somebody's own code, and a look at it is worth no error.
+    except Exception:  # noqa: BLE001
+        return default
+
+
+Progress = Callable[[str, int, int], Any]
+"""Told how far a long step is: what it does, how much is done, and of how much in all."""

@@ -1,0 +1,223 @@
+"""What a survey of a namespace says: each variable, why it would go along, what it weighs, and what to beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from jupyter_mlops.capture.spans import Span, union
+
+VERY_LARGE = 100 * 2**20
+"""Bytes from which a variable is called very large."""
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Something to know before a variable goes along."""
+
+    kind: str
+    """`secret`, `file`, `database`, `socket`, `thread`, `process`, `cuda`, `generator`, `large`."""
+    where: str
+    """The path inside the variable, such as `settings['token']`."""
+    text: str
+    """A few words, such as `looks like a GitHub token`; never any part of a secret."""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What one variable takes in a snapshot, in parts that can be shared."""
+
+    own: int = 0
+    """Bytes of the pickle stream that are nobody else's."""
+    spans: tuple[Span, ...] = ()
+    """Memory of its buffers, as address ranges: what two variables share is found where these meet."""
+    parts: tuple[str, ...] = ()
+    """Other variables, and large objects without a name, that it holds."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of the namespace."""
+
+    name: str
+    type: str
+    """Its class, with the module unless that is Python's own or the notebook."""
+    kind: str
+    """`function`, `class`, `data`."""
+    shape: str = ""
+    """Rows and columns, such as `1,000 x 12`, or a number of items; empty when it has none."""
+    size: int | None = 0
+    """Bytes of a snapshot of this variable alone, with all that it holds; None when that is not known."""
+    path: tuple[str, ...] = ()
+    """Names that lead from the function to it, both included; empty when the function does not reach it."""
+    problem: str = ""
+    """Why it cannot go along, from the path of the part that is to blame; empty when it can."""
+    cautions: tuple[Caution, ...] = ()
+    weight: Weight = field(default_factory=Weight, repr=False)
+    reads: tuple[str, ...] = ()
+    """Other variables that its code names."""
+    makes: tuple[str, ...] = ()
+    """Variables that its code makes (`global ...`)."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the function reaches it."""
+        return bool(self.path)
+
+    @property
+    def capturable(self) -> bool:
+        """Whether it can go along."""
+        return not self.problem
+
+    @property
+    def secret(self) -> bool:
+        """Whether it, or something in it, looks like a secret: then it only goes along when it is kept by name."""
+        return any(one.kind == "secret" for one in self.cautions)
+
+    @property
+    def why(self) -> str:
+        """How the function reaches it, such as `cars -> model -> scaler`; empty when it does not."""
+        return " -> ".join(self.path)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A variable that code reads and that would not be there."""
+
+    name: str
+    readers: tuple[str, ...]
+    """The selected functions and classes whose code reads it."""
+
+    def __str__(self) -> str:
+        verb = "reads" if len(self.readers) == 1 else "read"
+        return f"{' and '.join(self.readers)} {verb} {self.name}, which is left out: a call would fail with a NameError"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A look at a namespace: its variables, and which of them are chosen to go along. Nothing in it is live.
+
+    `str()` gives a table. `select` returns another survey with another choice; the numbers follow.
+    """
+
+    variables: tuple[Variable, ...]
+    """In the order of the namespace."""
+    selected: tuple[str, ...]
+    """Names that go along: what the function reaches, or without a function all that can; no secrets."""
+    function: str | None = None
+    init: str | None = None
+    modules: tuple[str, ...] = ()
+    """Variables that are modules: they are imported again, not captured."""
+    parts: Mapping[str, Weight] = field(default_factory=dict, repr=False)
+    """Large objects without a name that several variables hold."""
+
+    def __getitem__(self, name: str) -> Variable:
+        for one in self.variables:
+            if one.name == name:
+                return one
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(one.name == name for one in self.variables)
+
+    def __str__(self) -> str:
+        from jupyter_mlops.capture.table import table
+
+        return table(self)
+
+    def select(self, *, keep: Iterable[str] = (), drop: Iterable[str] = ()) -> Survey:
+        """Choose more or less.
+
+        Parameters
+        ----------
+        keep:
+            Names to add, secrets too.
+        drop:
+            Names to take away; with them go those that only they reach.
+
+        Raises
+        ------
+        KeyError
+            With a name that is no variable here.
+        """
+        kept, dropped = tuple(keep), frozenset(drop)
+        for name in (*kept, *dropped):
+            self[name]
+        chosen = (frozenset(self.selected) | frozenset(kept)) - dropped
+        if self.function is not None and dropped:
+            wanted = [self.function, *([self.init] if self.init else []), *kept]
+            wanted += [name for name in self.selected if not self[name].reached]
+            chosen &= self._reached(wanted, dropped)
+        return replace(self, selected=tuple(one.name for one in self.variables if one.name in chosen))
+
+    def total(self, names: Iterable[str] | None = None) -> int:
+        """Bytes of a snapshot of these variables; what several of them hold counts once.
+
+        Parameters
+        ----------
+        names:
+            The variables; None for the selected ones.
+        """
+        own = 0
+        spans: list[Span] = []
+        for weight in self._weights(self.selected if names is None else names).values():
+            own += weight.own
+            spans += weight.spans
+        return own + union(spans)
+
+    def adds(self, name: str, names: Iterable[str] | None = None) -> int:
+        """Bytes by which this variable makes a choice larger, or, when it is chosen, would make it smaller without.
+
+        Parameters
+        ----------
+        name:
+            The variable.
+        names:
+            The choice; None for the selected ones.
+        """
+        chosen = frozenset(self.selected if names is None else names)
+        return self.total(chosen | {name}) - self.total(chosen - {name})
+
+    def missing(self, names: Iterable[str] | None = None) -> tuple[Missing, ...]:
+        """Variables that the chosen code reads and that are not chosen, so that a call of it would fail.
+
+        Parameters
+        ----------
+        names:
+            The choice; None for the selected ones.
+        """
+        chosen = frozenset(self.selected if names is None else names)
+        known = [one for one in self.variables if one.name in chosen]
+        made = {name for one in known for name in one.makes}
+        readers: dict[str, list[str]] = {}
+        for one in known:
+            for name in one.reads:
+                if name not in chosen and name not in made and name in self and one.name != self.init:
+                    readers.setdefault(name, []).append(one.name)
+        return tuple(Missing(name, tuple(found)) for name, found in readers.items())
+
+    def _reached(self, wanted: Iterable[str], without: Collection[str]) -> frozenset[str]:
+        found: set[str] = set()
+        queue = [name for name in wanted if name not in without]
+        while queue:
+            name = queue.pop()
+            if name in found or name not in self:
+                continue
+            found.add(name)
+            queue += [read for read in self[name].reads if read not in without]
+        return frozenset(found)
+
+    def _weights(self, names: Iterable[str]) -> dict[str, Weight]:
+        """The weights of the names and of all that they hold, each once."""
+        known = {one.name: one.weight for one in self.variables} | dict(self.parts)
+        found: dict[str, Weight] = {}
+        queue = list(names)
+        while queue:
+            name = queue.pop()
+            if name not in found and name in known:
+                found[name] = known[name]
+                queue += known[name].parts
+        return found

@@ -1,0 +1,1 @@
+"""Stands in for Microsoft's microsoftml, of which the sample notebooks use the data sets."""

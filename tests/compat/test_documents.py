@@ -1,0 +1,167 @@
+"""The documents: valid, made of what the server is, and with the names that old clients know."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from openapi_spec_validator import validate
+from tornado.websocket import WebSocketHandler
+from world import OPERATIONS
+
+from jupyter_mlops.schema.operations import REASONS, TAGS
+from jupyter_mlops.schema.pools import PoolSettings
+from jupyter_mlops.schema.service_documents import service_openapi, service_swagger
+from jupyter_mlops.schema.services import ServiceView
+from jupyter_mlops.schema.types import Parameter, ValueType
+from jupyter_mlops.server.handlers.documents import core
+from jupyter_mlops.server.handlers.operations import verbs
+from jupyter_mlops.server.handlers.routes import PUBLIC, ROUTES
+
+MLS = json.loads(Path(__file__).with_name("mls_names.json").read_text())
+ERROR = "#/components/schemas/Error"
+
+TYPES = tuple(Parameter(name=f"a {kind}", type=kind) for kind in ValueType)
+FORMATTED = (
+    Parameter(name="when", type=ValueType.CHARACTER, format="date-time"),
+    Parameter(name="rows", type=ValueType.MATRIX, format="list"),
+)
+SERVICE = ServiceView(
+    name="Tx Service", version="1.0", version_published_by="a", creation_time="", runtime_type="Python",
+    description="What it does.", operation_id="manualTransmission", input_parameter_definitions=TYPES + FORMATTED,
+    output_parameter_definitions=TYPES, output_file_names=(), my_permission_on_service="read only", revision=1,
+    proof="loaded", timeout=60.0, batchable=False, pool=PoolSettings(), captured=(), snapshot_size=0,
+)  # fmt: skip
+
+
+def service(**changes):
+    return msgspec.structs.replace(SERVICE, **changes)
+
+
+def described(document):
+    return {
+        operation["operationId"]: operation for methods in document["paths"].values() for operation in methods.values()
+    }
+
+
+def test_every_verb_of_every_route_is_declared():
+    undeclared = [(method, pattern) for pattern, method, verb in verbs(ROUTES) if not hasattr(verb, "declaration")]
+    assert undeclared == []
+    ids = [operation.id for operation in OPERATIONS.values()]
+    assert len(set(ids)) == len(list(verbs(ROUTES)))
+    assert {operation.tag for operation in OPERATIONS.values()} <= set(TAGS)
+    assert {status for operation in OPERATIONS.values() for status in operation.refuses} <= set(REASONS)
+    assert {status for status in REASONS if status >= 500} == {502, 503, 504}
+
+
+def test_only_the_public_list_needs_no_credential():
+    open_to_all = {
+        (method.upper(), pattern) for pattern, method, verb in verbs(ROUTES) if verb.declaration.action is None
+    }
+    assert open_to_all == PUBLIC
+    hidden = {
+        pattern
+        for pattern, handler in ROUTES
+        for _, _, verb in verbs([(pattern, handler)])
+        if not verb.declaration.shown
+    }
+    assert hidden == {"/docs/static/(.*)"} | {p for p, h in ROUTES if issubclass(h, WebSocketHandler)}
+
+
+def test_the_core_documents_are_valid_and_served(server):
+    swagger, openapi = core()
+    for address, document in (("/swagger.json", swagger), ("/openapi.json", openapi)):
+        validate(document)
+        assert server.request("GET", address).json() == json.loads(json.dumps(document))
+        assert server.request("GET", address, token=None).status == 401
+    shown = {operation.id for operation in OPERATIONS.values() if operation.shown}
+    assert set(described(swagger)) == set(described(openapi)) == shown
+
+
+def test_the_names_are_machine_learning_servers():
+    swagger, _ = core()
+    for method, path, name, tag, parameters in MLS["operations"]:
+        ours = swagger["paths"][path][method.lower()]
+        assert (ours["operationId"], ours["tags"]) == (name, [tag])
+        assert [parameter["name"] for parameter in ours["parameters"]] == parameters
+    for name, fields in MLS["types"].items():
+        assert set(fields) <= set(swagger["definitions"][name]["properties"]), name
+
+
+def test_refusals_are_errors_and_only_listed_statuses_are_given():
+    for openapi in (core()[1], service_openapi(SERVICE, OPERATIONS.values())):
+        for name, operation in described(openapi).items():
+            for status, response in operation["responses"].items():
+                schema = next((content["schema"] for content in response.get("content", {}).values()), {})
+                if status[0] in "45" and (status, schema.get("$ref", "")[-16:]) != ("422", "WebServiceResult"):
+                    assert schema == {"$ref": ERROR}, (name, status)
+                assert status[0] != "5" or status in {"502", "503", "504"}
+            assert "default" not in operation["responses"]
+
+
+@pytest.mark.parametrize("batchable", [False, True])
+@pytest.mark.parametrize("alias", [None, "login", "StartBatchExecution", "manualTransmission"])
+def test_service_documents_are_valid(batchable, alias):
+    single = {ValueType.INTEGER, ValueType.NUMERIC, ValueType.CHARACTER, ValueType.LOGICAL}
+    inputs = tuple(p for p in SERVICE.input_parameter_definitions if p.type in single or not batchable)
+    one = service(batchable=batchable, operation_id=alias, input_parameter_definitions=inputs)
+    sample = {"when": "2026-01-01T00:00:00"}
+    for document in (service_swagger(one, OPERATIONS.values()), service_openapi(one, OPERATIONS.values(), sample)):
+        validate(document)
+        assert document["paths"]["/api/Tx%20Service/1.0"]["post"]["operationId"] == (alias or "ConsumeWebService")
+
+
+def test_the_swagger_of_a_service_has_machine_learning_servers_shape():
+    document = service_swagger(SERVICE, OPERATIONS.values())
+    assert list(document) == [
+        "swagger", "info", "schemes", "securityDefinitions", "tags", "consumes", "produces", "paths", "definitions",
+    ]  # fmt: skip
+    assert document["info"] == {"title": "Tx Service", "version": "1.0", "description": "What it does."}
+    assert document["tags"] == [{"name": "Tx Service", "description": "What it does."}]
+    assert list(document["paths"])[:3] == ["/login", "/login/refreshToken", "/api/Tx%20Service/1.0"]
+    (body,) = document["paths"]["/api/Tx%20Service/1.0"]["post"]["parameters"]
+    assert body["name"] == "WebServiceParameters"
+    properties = document["definitions"]["InputParameters"]["properties"]
+    plain = {
+        name: {key: value for key, value in one.items() if key != "x-nullable"} for name, one in properties.items()
+    }
+    assert plain["a numeric"] == {"type": "number", "description": "numeric"}
+    assert plain["a data.frame"] == {"type": "object", "description": "data.frame"}
+    assert plain["a matrix"]["items"]["type"] == "array"
+    assert {"InputParameters", "OutputParameters", "Error", "WebServiceResult", "LoginRequest", "RenewTokenRequest",
+            "AccessTokenResponse"} <= set(document["definitions"])  # fmt: skip
+    assert document["definitions"]["WebServiceResult"]["properties"]["outputParameters"] == {
+        "$ref": "#/definitions/OutputParameters"
+    }
+
+
+def test_the_openapi_of_a_service_knows_columns_and_the_example():
+    frame = {"hp": [110, None], "name": ["a", None], "mixed": [1, "a"], "sold": [True, False]}
+    sample = {"a data.frame": frame, "a numeric": 1.5}
+    document = service_openapi(SERVICE, OPERATIONS.values(), sample)
+    body = document["paths"]["/api/Tx%20Service/1.0"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["example"] == sample
+    inputs = document["components"]["schemas"]["InputParameters"]
+    assert inputs["required"] == [parameter.name for parameter in SERVICE.input_parameter_definitions]
+    columns = inputs["properties"]["a data.frame"]["properties"]
+    assert columns["hp"]["items"] == {"type": ["number", "null"]}
+    assert columns["name"]["items"] == {"type": ["string", "null"]}
+    assert columns["sold"]["items"] == {"type": ["boolean", "null"]}
+    assert columns["mixed"]["items"]["type"] == ["number", "string", "boolean", "null"]
+    assert inputs["properties"]["when"] == {
+        "type": ["string", "null"], "format": "date-time", "description": "character",
+    }  # fmt: skip
+    assert document["servers"] == [{"url": "../../.."}]
+
+
+def test_service_documents_are_served_to_those_who_may_see_the_service(server):
+    assert server.publish_code("cars", "1.0", "z = x", "x:numeric,t:data.frame", "z:numeric").status == 201
+    for name in ("swagger.json", "openapi.json"):
+        answer = server.request("GET", f"/api/cars/1.0/{name}")
+        validate(answer.json())
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        assert server.request("GET", f"/api/cars/latest/{name}").status == 200
+        assert server.request("GET", f"/api/cars/1.0/{name}", token=None).status == 401
+        assert server.request("GET", f"/api/none/1.0/{name}").status == 404
