@@ -5,7 +5,20 @@
 
 from jupyter_mlops.capture.reach import Overlay
 from jupyter_mlops.capture.snapshot import Capture, capture
+from jupyter_mlops.capture.store import Saved, restore, save
 from jupyter_mlops.capture.surveying import survey
 from jupyter_mlops.capture.surveys import Caution, Missing, Survey, Variable
 
-__all__ = ["Capture", "Caution", "Missing", "Overlay", "Survey", "Variable", "capture", "survey"]
+__all__ = [
+    "Capture",
+    "Caution",
+    "Missing",
+    "Overlay",
+    "Saved",
+    "Survey",
+    "Variable",
+    "capture",
+    "restore",
+    "save",
+    "survey",
+]

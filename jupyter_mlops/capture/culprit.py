@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from types import FunctionType, MethodType, ModuleType
+from types import MethodType, ModuleType
 from typing import Any
 
+from jupyter_mlops.capture.look import children, module_of
 from jupyter_mlops.capture.pickler import is_importable
 
 MAX_DEPTH = 12
@@ -32,7 +33,7 @@ def find_culprit(path: str, obj: Any, fails: Callable[[Any], bool]) -> tuple[str
     """
     seen = {id(obj)}
     for _ in range(MAX_DEPTH):
-        for step, child in islice(_children(obj), MAX_CHILDREN):
+        for step, child in islice(_parts(obj), MAX_CHILDREN):
             if id(child) not in seen and fails(child):
                 seen.add(id(child))
                 path, obj = path + step, child
@@ -42,38 +43,10 @@ def find_culprit(path: str, obj: Any, fails: Callable[[Any], bool]) -> tuple[str
     return path, obj
 
 
-def _children(obj: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(obj, dict):
-        yield from ((f"[{key!r}]", value) for key, value in list(obj.items()))
-    elif isinstance(obj, list | tuple | set | frozenset):
-        yield from ((f"[{index}]", value) for index, value in enumerate(list(obj)))
-    elif isinstance(obj, MethodType):
+def _parts(obj: Any) -> Iterator[tuple[str, Any]]:
+    if type(obj) is MethodType:
         yield ".__self__", obj.__self__
-    elif isinstance(obj, FunctionType):
-        yield from _function_parts(obj)
-    elif isinstance(obj, type):
-        yield from ((f".{name}", value) for name, value in list(vars(obj).items()) if not name.startswith("__"))
-    elif not isinstance(obj, ModuleType):
-        yield from _attributes(obj)
-
-
-def _function_parts(obj: FunctionType) -> Iterator[tuple[str, Any]]:
-    for name, cell in zip(obj.__code__.co_freevars, obj.__closure__ or (), strict=True):
-        try:
-            yield f".{name}", cell.cell_contents
-        except ValueError:  # an empty cell holds nothing
-            continue
-    yield from ((f".default[{index}]", value) for index, value in enumerate(obj.__defaults__ or ()))
-    yield from ((f".{name}", value) for name, value in (obj.__kwdefaults__ or {}).items())
-    yield from ((f".{name}", value) for name, value in obj.__dict__.items())
-
-
-def _attributes(obj: Any) -> Iterator[tuple[str, Any]]:
-    yield from ((f".{name}", value) for name, value in list(getattr(obj, "__dict__", {}).items()))
-    for kind in type(obj).__mro__:
-        slots = kind.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if hasattr(obj, name):
-                yield f".{name}", getattr(obj, name)
-    if not is_importable(type(obj).__module__):
-        yield ".__class__", type(obj)
+    yield from children(obj)
+    kind = type(obj)
+    if not issubclass(kind, type | ModuleType) and not is_importable(module_of(kind)):
+        yield ".__class__", kind

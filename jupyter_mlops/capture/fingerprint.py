@@ -32,8 +32,12 @@ from typing import Any
 import cloudpickle
 from blake3 import blake3
 
+from jupyter_mlops.capture.hashing import Digests
+from jupyter_mlops.capture.limits import Watch
+from jupyter_mlops.capture.look import module_of
 from jupyter_mlops.capture.pickler import is_importable
 from jupyter_mlops.capture.reach import real_globals, uses
+from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _CLASS_NOISE = frozenset(
@@ -47,6 +51,7 @@ _CLASS_NOISE = frozenset(
         "__annotate_func__",
     }
 )
+_PIECE = 8 * 2**20
 _MARSHAL = 2
 """The last version whose bytes do not depend on which objects are shared."""
 
@@ -58,9 +63,15 @@ class Fingerprinter:
     ----------
     namespace:
         The captured globals: names that have a fingerprint of their own.
+    digests:
+        Digests of memory that the capture knows already.
+    watch:
+        Is told that it goes on.
     """
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
+    def __init__(self, namespace: dict[str, Any], digests: Digests, watch: Watch) -> None:
+        self.digests = digests
+        self._watch = watch
         self.globals = real_globals(namespace)
         self._local = {"__main__", self.globals.get("__name__")}
         self._done: dict[int, bytes] = {}
@@ -79,6 +90,9 @@ class Fingerprinter:
 
     def digest(self, obj: Any) -> bytes:
         """Digest of an object."""
+        self._watch.beats += 1
+        if type(obj) is bytes and len(obj) >= BUFFER_THRESHOLD:
+            return _hash(b"large bytes", self.digests.of(memoryview(obj)).encode())
         if type(obj) in _PLAIN:
             return _hash(b"plain", marshal.dumps(obj, _MARSHAL))
         key = id(obj)
@@ -100,12 +114,12 @@ class Fingerprinter:
         handler = _HANDLERS.get(kind)
         if handler is not None:
             return handler(self, obj)
-        if isinstance(obj, type):
+        if issubclass(kind, type):
             return _class(self, obj)
         special = _array_like(obj)
         if special is not None:
             return special(self, obj)
-        if isinstance(obj, enum.Enum):
+        if issubclass(kind, enum.Enum):
             return _hash(b"member", self.digest(kind), obj.name.encode())
         return _reduced(self, obj)
 
@@ -232,9 +246,22 @@ def _array(own: Fingerprinter, obj: Any) -> bytes:
         return _hash(b"array", kind, shape, own.digest(obj.ravel().tolist()))
     if obj.dtype.names:  # field by field: the padding between fields is anybody's bytes
         return _hash(b"array", kind, shape, *(own.digest(obj[name]) for name in obj.dtype.names))
+    return _hash(b"array", kind, shape, _content(own, obj).encode())
+
+
+def _content(own: Fingerprinter, obj: Any) -> str:
+    """Digest of an array's items in their order, whichever way they are stored."""
     import numpy as np
 
-    return _hash(b"array", kind, shape, np.ascontiguousarray(obj).view(np.ndarray).reshape(-1).view(np.uint8).data)
+    plain = np.ndarray.view(obj, np.ndarray)
+    if plain.flags.c_contiguous:
+        return own.digests.of(plain.reshape(-1).view(np.uint8).data)
+    hasher = blake3(max_threads=blake3.AUTO)
+    # A piece at a time: a copy of a large array would need its memory once more.
+    rows = max(_PIECE * len(plain) // plain.nbytes, 1) if plain.nbytes else 1
+    for start in range(0, len(plain), rows):
+        hasher.update(np.ascontiguousarray(plain[start : start + rows]).reshape(-1).view(np.uint8).data)
+    return hasher.hexdigest()
 
 
 def _frame(own: Fingerprinter, obj: Any) -> bytes:
@@ -296,7 +323,7 @@ _HANDLERS: dict[type, _Handler] = {
 def _array_like(obj: Any) -> _Handler | None:
     """How to read numpy's and pandas' own containers; subclasses count as what pickle writes of them."""
     kind = type(obj)
-    match kind.__module__.partition(".")[0], kind.__name__:
+    match module_of(kind).partition(".")[0], kind.__name__:
         case "numpy", "ndarray" | "matrix" | "memmap":
             return _array
         case "pandas", "DataFrame":

@@ -13,6 +13,7 @@ from typing import Any
 _mro = type.__dict__["__mro__"].__get__
 _class_dict = type.__dict__["__dict__"].__get__
 _qualname = type.__dict__["__qualname__"].__get__
+_module = type.__dict__["__module__"].__get__
 
 KEY_LIMIT = 40
 """Characters of a dict's key that a path shows."""
@@ -38,11 +39,11 @@ def class_attributes(kind: type) -> dict[str, Any]:
 
 def module_of(kind: type) -> str:
     """Name of the module that a class says it comes from; empty when it does not say so in text."""
-    found = _class_dict(kind).get("__module__", "")
-    if type(found) is str:
-        return found
-    # A type made in C keeps it in a descriptor, which is the interpreter's own.
-    return "builtins" if type(kind) is type and found == "" else ""
+    try:
+        found = _module(kind)
+    except AttributeError:
+        return ""
+    return found if type(found) is str else ""
 
 
 def type_name(obj: Any, *, home: bool = False) -> str:

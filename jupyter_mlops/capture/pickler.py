@@ -10,25 +10,32 @@ import sys
 import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
 from jupyter_mlops.capture.labels import Labels
+from jupyter_mlops.capture.limits import CAPTURE_SECONDS, Watch
+from jupyter_mlops.capture.look import module_of
 from jupyter_mlops.capture.reach import Uses, belongs_to_shell, real_globals, uses
 from jupyter_mlops.capture.reducers import BY_VALUE
+from jupyter_mlops.capture.sharing import PANDAS_INSIDES, Arrays, is_plain_array, reduce_pandas
+from jupyter_mlops.objects import BYTES_REFERENCE, CODE_REFERENCE, MAIN_REFERENCE, PYTHON
 from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
-
-MAIN_REFERENCE = ("main",)
-"""Persistent id under which a stream names the namespace that its functions share."""
 
 PROTOCOL = 5
 
+_REFERENCE = "name"
+_FILES = io.IOBase.__mro__[1]
 
-class _Main:
-    """Stands in the stream for the captured namespace itself."""
+
+class _Stand:
+    """Stands in the stream for something that the stream only refers to."""
+
+    def __call__(self) -> None:
+        """A reduction's first part must look like a function."""
 
 
 class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -44,6 +51,10 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         Names for the source files of code.
     buffer_callback:
         Takes each buffer of 64 KiB or more instead of the stream.
+    arrays:
+        Meets the arrays in a measuring pass; writes those that share memory in the real one.
+    watch:
+        Ends it when an object's own code hangs.
     stop:
         Objects, by id, at which to stop: other captured names. None for the real stream.
     dropped:
@@ -57,67 +68,121 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         labels: Labels,
         *,
         buffer_callback: Callable[[pickle.PickleBuffer], bool],
+        arrays: Arrays | None = None,
+        watch: Watch | None = None,
         stop: Mapping[int, str] | None = None,
         dropped: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)
+        self._buffer = buffer_callback
         self._namespace = namespace
         self._globals = real_globals(namespace)
         self._labels = labels
+        self._arrays = arrays or Arrays()
+        self._watch = watch or Watch(CAPTURE_SECONDS)
         self._stop = stop
         self._dropped = dropped
-        self._main = _Main()
+        self._main = _Stand()
+        self._code = _Stand()
         self._root: Any = None
+        self._bytes: dict[int, tuple[Any, int]] = {}
+        self._cells: dict[int, CellType] = {}
         # Functions of the namespace get the marker for their globals, and with it the kernel's `__main__`.
         self.globals_ref[id(self._globals)] = self._main
         self.uses = Uses()
+        self.held: dict[str, None] = {}
+        """Other captured names that it came to."""
         self.modules: dict[str, None] = {}
+        self.has_code = False
+        """Whether compiled functions are in it, which only one version of Python can run."""
 
     def dump(self, obj: Any) -> None:
-        """Write one object."""
+        """Write one object.
+
+        Raises
+        ------
+        TookTooLong
+            When its own code hangs.
+        """
         self._root = obj
-        super().dump(obj)
+        self._watch.run(lambda: super(CapturePickler, self).dump(obj))
 
     def persistent_id(self, obj: Any) -> Any:
-        """Name the namespace, and in a measuring pass the other captured names, instead of writing them."""
+        """Refer to the namespace, to code, to large bytes and, in a measuring pass, to the other captured names."""
+        self._watch.beats += 1
         if obj is self._main or obj is self._globals:
             return MAIN_REFERENCE
         if self._stop is not None and obj is not self._root:
             name = self._stop.get(id(obj))
             if name is not None:
-                return ("name", name)
+                self.held[name] = None
+                return (_REFERENCE, name)
+        if obj is self._code:
+            return (CODE_REFERENCE, PYTHON)
+        kind = type(obj)
+        if (kind is bytes or kind is bytearray) and len(obj) >= BUFFER_THRESHOLD:
+            return (BYTES_REFERENCE, self._number(obj), kind is bytearray)
         return None
 
+    def _number(self, content: bytes | bytearray) -> int:
+        """The place of large bytes among all of them; the first time they are handed out as a buffer."""
+        known = self._bytes.get(id(content))
+        if known is None:
+            known = self._bytes[id(content)] = content, len(self._bytes)
+            self._buffer(pickle.PickleBuffer(content))
+        return known[1]
+
     def reducer_override(self, obj: Any) -> Any:
-        """Choose how functions, classes, code and files are written."""
+        """Choose how functions, classes, code, arrays and files are written."""
         kind = type(obj)
-        if kind is CodeType:
-            return internals._code_reduce(obj.replace(co_filename=self._labels.label(obj.co_filename)))  # noqa: SLF001
-        if kind is FunctionType:
-            if obj.__globals__ is self._globals:
-                return self._dynamic_function_reduce(obj)
-        elif issubclass(kind, type):
-            if obj.__module__ == self._namespace.get("__name__") and not is_importable(obj.__module__):
-                return internals._dynamic_class_reduce(obj)  # noqa: SLF001
-        elif kind in BY_VALUE:  # a cached function of an installed module still goes by its name
-            if not is_importable(str(getattr(obj, "__module__", "__main__"))) or not hasattr(obj, "__wrapped__"):
-                return BY_VALUE[kind](obj)
-        elif obj is dataclasses.MISSING:
-            return "MISSING"  # a copy of the sentinel would no longer be the sentinel
-        elif isinstance(obj, io.IOBase) and not isinstance(obj, io.BytesIO | io.StringIO):
-            raise TypeError(f"cannot pickle {kind.__name__!r} object")  # cloudpickle would copy the file's text
+        reduced = self._own_way(obj, kind)
+        if reduced is not NotImplemented:
+            return reduced
         self._note_module(obj, kind)
-        return super().reducer_override(obj)
+        if issubclass(kind, type):
+            return internals._class_reduce(obj)  # noqa: SLF001
+        # cloudpickle would ask for `__class__`, which may be the object's own code.
+        return self._function_reduce(obj) if kind is FunctionType else NotImplemented
+
+    def _own_way(self, obj: Any, kind: type) -> Any:
+        if kind is CodeType:
+            self.has_code = True
+            return self._code, _code_arguments(obj.replace(co_filename=self._labels.label(obj.co_filename)))
+        if kind is CellType and id(obj) in self._cells:
+            return internals._make_empty_cell, ()  # noqa: SLF001  # the function that has it fills it
+        if kind is FunctionType:
+            return self._dynamic_function_reduce(obj) if obj.__globals__ is self._globals else NotImplemented
+        if issubclass(kind, type):
+            own = obj.__module__ == self._namespace.get("__name__") and not is_importable(obj.__module__)
+            return internals._dynamic_class_reduce(obj) if own else NotImplemented  # noqa: SLF001
+        if kind in BY_VALUE:  # a cached function of an installed module still goes by its name
+            by_name = is_importable(str(getattr(obj, "__module__", "__main__"))) and hasattr(obj, "__wrapped__")
+            return NotImplemented if by_name else BY_VALUE[kind](obj)
+        if obj is dataclasses.MISSING:
+            return "MISSING"  # a copy of the sentinel would no longer be the sentinel
+        if issubclass(kind, _FILES) and not issubclass(kind, io.BytesIO | io.StringIO):
+            raise TypeError(f"cannot pickle {kind.__name__!r} object")  # cloudpickle would copy the file's text
+        if is_plain_array(obj, kind):
+            self.modules["numpy"] = None
+            self._arrays.meet(obj)
+            return self._arrays.reduce(obj)
+        if module_of(kind) in PANDAS_INSIDES:
+            return reduce_pandas(obj, kind)
+        return NotImplemented
 
     def _dynamic_function_reduce(self, func: FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)
+        slots = reduced[2][1]
+        if func.__closure__ is not None:
+            # cloudpickle's carry of the contents, in cells of their own; the function's cells go along empty, so
+            # that functions which share one share it again.
+            slots["__closure__"] = tuple(map(_carrier, func.__closure__))
         found = uses(func.__code__)
         self.modules |= found.imports
         if func.__globals__ is not self._globals:
             return reduced
         self.uses.reads |= found.reads
         self.uses.writes |= found.writes
-        slots = reduced[2][1]
         # A measuring pass weighs the function alone; its globals are names of their own.
         slots["__globals__"] = {
             name: value
@@ -127,17 +192,32 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         return reduced
 
     def _function_getnewargs(self, func: FunctionType) -> Any:
-        arguments = super()._function_getnewargs(func)
+        *arguments, closure = super()._function_getnewargs(func)
+        if func.__closure__ is not None:
+            closure = func.__closure__
+            self._cells |= {id(cell): cell for cell in closure}
         if func.__globals__ is not self._globals:
             self.globals_ref[id(func.__globals__)].pop("__file__", None)  # a path of this machine
-        return arguments
+        return (*arguments, closure)
 
     def _note_module(self, obj: Any, kind: type) -> None:
-        if isinstance(obj, ModuleType):
+        if kind is ModuleType:
             self.modules[obj.__name__] = None
-        elif isinstance(obj, type | FunctionType | BuiltinFunctionType):
+        elif issubclass(kind, type | FunctionType | BuiltinFunctionType):
             self.modules[str(obj.__module__)] = None
-        self.modules[str(kind.__module__)] = None
+        self.modules[module_of(kind)] = None
+
+
+def _carrier(cell: CellType) -> CellType:
+    try:
+        return CellType(cell.cell_contents)
+    except ValueError:
+        return CellType()
+
+
+def _code_arguments(code: CodeType) -> tuple[Any, ...]:
+    arguments: tuple[Any, ...] = internals._code_reduce(code)[1]  # noqa: SLF001
+    return arguments
 
 
 class Sink:

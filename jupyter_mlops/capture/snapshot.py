@@ -6,25 +6,31 @@ import builtins
 import io
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from blake3 import blake3
-
-from jupyter_mlops.capture.culprit import find_culprit
+from jupyter_mlops.capture.datafiles import chosen_files, mapped
 from jupyter_mlops.capture.environment import environment
 from jupyter_mlops.capture.files import local_modules
 from jupyter_mlops.capture.fingerprint import Fingerprinter
+from jupyter_mlops.capture.hashing import Digests
 from jupyter_mlops.capture.labels import Labels
-from jupyter_mlops.capture.pickler import CapturePickler, Sink, goes_out_of_band
+from jupyter_mlops.capture.limits import CAPTURE_SECONDS, Progress, Watch
+from jupyter_mlops.capture.look import error_text, is_a, type_name
+from jupyter_mlops.capture.measure import Measure, Meter, kind_of
+from jupyter_mlops.capture.pickler import CapturePickler, goes_out_of_band
 from jupyter_mlops.capture.reach import belongs_to_shell
+from jupyter_mlops.capture.secrets import Finding, find_secrets
+from jupyter_mlops.capture.sharing import Arrays
+from jupyter_mlops.capture.spans import Span, located, span_of, union
 from jupyter_mlops.errors import CaptureError
 from jupyter_mlops.schema.snapshots import Blob, Captured, Manifest, SnapshotFile
 
-_SHARED_BY_VALUE = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, ModuleType)
+SHARED_BY_VALUE = (int, float, complex, str, bytes, bool, type(None), tuple, frozenset, ModuleType)
+"""Kinds whose objects many names may share by chance: they are not told apart by identity."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Capture:
 
     manifest: Manifest
     blobs: dict[str, memoryview]
-    """Digest to content; views of the captured objects' own memory, never copies."""
+    """Digest to content; views of the captured objects' own memory and of mapped files, never copies."""
 
 
 @dataclass
@@ -42,11 +48,7 @@ class _Found:
 
     value: Any
     reasons: list[str]
-    size: int = 0
-    buffers: dict[str, int] = field(default_factory=dict)
-    """Digest to size of the buffers it reaches."""
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
+    measure: Measure
 
 
 def capture(
@@ -56,6 +58,10 @@ def capture(
     init: str | None = None,
     keep: Iterable[str] = (),
     drop: Iterable[str] = (),
+    files: Iterable[str] = (),
+    secrets: bool = False,
+    progress: Progress | None = None,
+    seconds: float = CAPTURE_SECONDS,
 ) -> Capture:
     """Capture the named objects and all that they reach, without changing anything.
 
@@ -68,40 +74,64 @@ def capture(
     init:
         Name of a function that runs once per kernel and may make what the others read.
     keep:
-        Further names, which no code mentions.
+        Further names, which no code mentions, and names that hold secrets and shall go along all the same.
     drop:
         Names that must not go along.
+    files:
+        Data files that go along: paths relative to the working directory, and patterns such as `data/*.csv`.
+    secrets:
+        Take what looks like a secret without asking; for snapshots that stay where they are taken.
+    progress:
+        Told what is done and how far it is: names measured, then bytes hashed.
+    seconds:
+        How long one object may keep the capture waiting before it is given up.
 
     Raises
     ------
     CaptureError
-        Naming the variable, and the path inside it, that cannot go along, or what dropping breaks.
+        Naming the variable, and the path inside it, that cannot go along, what dropping breaks, or what looks like
+        a secret.
     """
-    labels = Labels()
-    wanted = [*roots, *([init] if init else []), *keep]
+    labels, arrays, watch = Labels(), Arrays(), Watch(seconds)
+    kept, dropped = tuple(keep), frozenset(drop)
+    wanted = [*roots, *([init] if init else []), *kept]
     for name in wanted:
         if name not in namespace:
             raise CaptureError(f"there is no {name!r} to capture: define it in a cell first, or check the spelling")
-    dropped = frozenset(drop)
-    survey = _Survey(namespace, labels, dropped)
-    found = survey.run(wanted)
+    folder = Path.cwd()
+    data = chosen_files(files, folder)
+    scout = _Scout(namespace, labels, arrays, watch, dropped, progress)
+    found = scout.run(wanted)
     _check_dropped(found, dropped, init)
-    stream, buffers = _write(namespace, found, labels, dropped)
-    return _assemble(namespace, found, stream, buffers, labels, survey.modules)
+    if not secrets:
+        _check_secrets(found, frozenset(kept))
+    arrays.settle()
+    writer = _Writer(namespace, labels, arrays, watch, progress)
+    stream, buffers = writer.write(found, dropped)
+    sources = local_modules(scout.modules, folder) | data
+    return writer.assemble(found, stream, buffers, sources, scout.modules)
 
 
-class _Survey:
-    """The measuring pass: pickles each name alone into nothing, to learn what it reads and weighs."""
+class _Scout:
+    """Measures names and, in turn, every name that they read."""
 
-    def __init__(self, namespace: dict[str, Any], labels: Labels, dropped: frozenset[str]) -> None:
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        labels: Labels,
+        arrays: Arrays,
+        watch: Watch,
+        dropped: frozenset[str],
+        progress: Progress | None,
+    ) -> None:
         self._namespace = namespace
-        self._labels = labels
         self._dropped = dropped
+        self._progress = progress
         self._stop: dict[int, str] = {}
+        self._meter = Meter(namespace, labels, arrays=arrays, watch=watch, stop=self._stop, dropped=dropped)
         self.modules: dict[str, None] = {}
 
     def run(self, wanted: Iterable[str]) -> dict[str, _Found]:
-        """Survey the names and, in turn, every name they read."""
         found: dict[str, _Found] = {}
         queue = deque((name, "asked for") for name in wanted)
         while queue:
@@ -109,12 +139,14 @@ class _Survey:
             if name in found:
                 found[name].reasons.append(reason)
                 continue
+            if self._progress is not None:
+                self._progress(f"measuring {name}", len(found), len(found) + len(queue) + 1)
             value = self._namespace[name]
-            found[name] = _Found(value, [reason])
-            if not isinstance(value, _SHARED_BY_VALUE):
+            if not is_a(value, SHARED_BY_VALUE):
                 self._stop.setdefault(id(value), name)
-            self._measure(name, found[name])
-            reads = (read for read in found[name].reads if self._is_captured(read))
+            found[name] = _Found(value, [reason], self._measure(name, value))
+            self.modules |= found[name].measure.modules
+            reads = (read for read in found[name].measure.reads if self._is_captured(read))
             queue.extend((read, f"read by {name}") for read in reads)
         return found
 
@@ -122,72 +154,24 @@ class _Survey:
         known = name in self._namespace and name not in self._dropped
         return known and not belongs_to_shell(name, self._namespace)
 
-    def _measure(self, name: str, found: _Found) -> None:
-        sink = Sink()
-
-        def weigh(buffer: pickle.PickleBuffer) -> bool:
-            if goes_out_of_band(buffer):
-                found.buffers[digest(buffer.raw())] = buffer.raw().nbytes
-                return False
-            return True
-
-        pickler = self._pickler(sink, weigh)
-        _dump(pickler, found.value, lambda: self._blame(name, found.value))
-        found.size = sink.size
-        found.reads, found.writes = tuple(pickler.uses.reads), tuple(pickler.uses.writes)
-        self.modules |= pickler.modules
-
-    def _pickler(self, sink: Sink, callback: Callable[[pickle.PickleBuffer], bool]) -> CapturePickler:
-        return CapturePickler(
-            sink,
-            self._namespace,
-            self._labels,
-            buffer_callback=callback,
-            stop=self._stop,
-            dropped=self._dropped,
-        )
-
-    def _blame(self, name: str, value: Any) -> str:
-        path, culprit = find_culprit(name, value, self._fails)
-        kind = type(culprit)
-        home = "" if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}."
-        remedy = "build it inside the function, or in a function given as --init (`global ...`)"
-        if path != name or not isinstance(value, FunctionType):
-            remedy = f"leave it out (--drop {name}) and {remedy}"
-        return f"{path}: {home}{kind.__qualname__} objects cannot be pickled; {remedy}"
-
-    def _fails(self, value: Any) -> bool:
+    def _measure(self, name: str, value: Any) -> Measure:
         try:
-            self._pickler(Sink(), lambda buffer: not goes_out_of_band(buffer)).dump(value)
+            return self._meter.measure(value)
         # Pickling runs the objects' own code, which may raise anything.
-        except Exception:  # noqa: BLE001
-            return True
-        return False
-
-
-def _dump(pickler: CapturePickler, value: Any, blame: Callable[[], str]) -> None:
-    try:
-        pickler.dump(value)
-    # Pickling runs the objects' own code, which may raise anything.
-    except Exception as error:  # noqa: BLE001
-        raise CaptureError(f"{blame()} ({type(error).__name__}: {error})") from None
-
-
-def digest(content: memoryview) -> str:
-    """BLAKE3 of bytes, in hex."""
-    return blake3(content, max_threads=blake3.AUTO).hexdigest()
-
-
-def digest_of_file(path: Path) -> str:
-    """BLAKE3 of a file's bytes, in hex."""
-    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
+        except Exception as error:  # noqa: BLE001
+            blamed = self._meter.blame(name, value, error)
+            remedy = "build it inside the function, or in a function given as --init (`global ...`)"
+            if not (blamed.startswith(f"{name}: ") and is_a(value, FunctionType)):
+                remedy = f"leave it out (--drop {name}) and {remedy}"
+            raise CaptureError(f"{blamed}; {remedy}") from None
 
 
 def _check_dropped(found: dict[str, _Found], dropped: frozenset[str], init: str | None) -> None:
     """Refuse to drop what code reads, unless something it calls first makes it again."""
-    made = {write for one in found.values() for write in one.writes}
+    made = {write for one in found.values() for write in one.measure.writes}
     for name, one in found.items():
-        missing = [read for read in one.reads if read in dropped and read not in made and not hasattr(builtins, read)]
+        reads = (read for read in one.measure.reads if read in dropped)
+        missing = [read for read in reads if read not in made and not hasattr(builtins, read)]
         if name != init and missing:
             raise CaptureError(
                 f"{name} reads {', '.join(missing)}, which --drop leaves out: the service would fail with a NameError. "
@@ -198,76 +182,126 @@ def _check_dropped(found: dict[str, _Found], dropped: frozenset[str], init: str 
         raise CaptureError(f"{name!r} is both wanted and dropped; take it out of one of them")
 
 
-def _write(
-    namespace: dict[str, Any], found: dict[str, _Found], labels: Labels, dropped: frozenset[str]
-) -> tuple[memoryview, list[pickle.PickleBuffer]]:
-    stream = io.BytesIO()
-    buffers: list[pickle.PickleBuffer] = []
+def _check_secrets(found: dict[str, _Found], kept: frozenset[str]) -> None:
+    """Refuse to take along what looks like a secret and was not asked for by name."""
+    findings = [(name, one) for name in found if name not in kept for one in find_secrets(name, found[name].value)]
+    if not findings:
+        return
+    names = list(dict.fromkeys(name for name, _ in findings))
+    listed = "; ".join(_spoken(name, one, found[name].reasons[0]) for name, one in findings[:5])
+    more = f"; and {len(findings) - 5} more" if len(findings) > 5 else ""  # noqa: PLR2004
+    one = len(names) == 1
+    raise CaptureError(
+        f"{listed}{more}. Secrets do not go along unasked. Either read {'it' if one else 'them'} from the environment "
+        f"in a function given as --init (`global {', '.join(names)}`, `os.environ[...]`) and leave "
+        f"{'it' if one else 'them'} out (--drop {','.join(names)}), or send {'it' if one else 'them'} all the same "
+        f"(--keep {','.join(names)})"
+    )
 
-    def collect(buffer: pickle.PickleBuffer) -> bool:
-        if goes_out_of_band(buffer):
-            buffers.append(buffer)
-            return False
-        return True
 
-    pickler = CapturePickler(stream, namespace, labels, buffer_callback=collect, dropped=dropped)
-    objects = {name: one.value for name, one in found.items()}
-    _dump(pickler, objects, lambda: f"{', '.join(objects)} cannot be pickled together")
-    return stream.getbuffer(), buffers
+def _spoken(name: str, one: Finding, reason: str) -> str:
+    needed = f", and {name} is {reason}" if reason != "asked for" else ""
+    return f"{one.where} {one.text}{needed}"
 
 
-def _assemble(
-    namespace: dict[str, Any],
-    found: dict[str, _Found],
-    stream: memoryview,
-    buffers: list[pickle.PickleBuffer],
-    labels: Labels,
-    modules: dict[str, None],
-) -> Capture:
-    blobs: dict[str, memoryview] = {}
+class _Writer:
+    """The real pass: one stream of all names, then the manifest."""
 
-    def store(content: memoryview) -> Blob:
-        key = digest(content)
-        blobs.setdefault(key, content)
+    def __init__(
+        self, namespace: dict[str, Any], labels: Labels, arrays: Arrays, watch: Watch, progress: Progress | None
+    ) -> None:
+        self._namespace = namespace
+        self._labels = labels
+        self._arrays = arrays
+        self._watch = watch
+        self._digests = Digests(progress)
+        self._blobs: dict[str, memoryview] = {}
+        self._has_code = False
+
+    def write(
+        self, found: dict[str, _Found], dropped: frozenset[str]
+    ) -> tuple[memoryview, list[tuple[Span, memoryview]]]:
+        """Pickle all of it together, in the order of the namespace."""
+        stream = io.BytesIO()
+        buffers: list[tuple[Span, memoryview]] = []
+
+        def collect(buffer: pickle.PickleBuffer) -> bool:
+            if goes_out_of_band(buffer):
+                buffers.append((span_of(buffer.raw()), buffer.raw()))
+                return False
+            return True
+
+        pickler = CapturePickler(
+            stream,
+            self._namespace,
+            self._labels,
+            buffer_callback=collect,
+            arrays=self._arrays,
+            watch=self._watch,
+            dropped=dropped,
+        )
+        try:
+            pickler.dump({name: found[name].value for name in self._namespace if name in found})
+        # As in the measuring pass.
+        except Exception as error:  # noqa: BLE001
+            raise CaptureError(f"{', '.join(found)} cannot be pickled together ({error_text(error)})") from None
+        self._has_code = pickler.has_code
+        return stream.getbuffer(), buffers
+
+    def assemble(
+        self,
+        found: dict[str, _Found],
+        stream: memoryview,
+        buffers: list[tuple[Span, memoryview]],
+        files: dict[str, Path],
+        modules: dict[str, None],
+    ) -> Capture:
+        """Hash everything, and list it."""
+        contents = {name: mapped(path) for name, path in sorted(files.items())}
+        self._digests.total = (
+            stream.nbytes + union(span for span, _ in buffers) + sum(content.nbytes for content in contents.values())
+        )
+        listed = [self._store(content) for _, content in buffers]
+        if self._has_code:
+            modules = modules | {"cloudpickle": None}
+        manifest = Manifest(
+            stream=self._store(stream),
+            buffers=tuple(listed),
+            files=tuple(SnapshotFile(path=name, blob=self._store(content)) for name, content in contents.items()),
+            names=self._names(found, [span for span, _ in buffers], listed),
+            sources=self._labels.sources(),
+            environment=environment(modules, bytecode=self._has_code),
+        )
+        return Capture(manifest, self._blobs)
+
+    def _store(self, content: memoryview) -> Blob:
+        key = self._digests.of(content)
+        self._blobs.setdefault(key, content)
         return Blob(digest=key, size=content.nbytes)
 
-    listed = [store(buffer.raw()) for buffer in buffers]
-    order = [blob.digest for blob in listed]
-    counted: set[str] = set()
-    hasher = Fingerprinter(namespace)
-    names: list[Captured] = []
-    for name, one in found.items():
-        added = sum(size for key, size in one.buffers.items() if key not in counted)
-        counted.update(one.buffers)
-        names.append(
-            Captured(
-                name=name,
-                kind=_kind(one.value),
-                type=one.value.__name__ if isinstance(one.value, ModuleType) else type(one.value).__qualname__,
-                size=one.size + added,
-                fingerprint=hasher.fingerprint(one.value),
-                buffers=tuple(sorted(order.index(key) for key in one.buffers if key in order)),
+    def _names(self, found: dict[str, _Found], spans: list[Span], listed: list[Blob]) -> tuple[Captured, ...]:
+        first = {blob.digest: index for index, blob in reversed(list(enumerate(listed)))}
+        hasher = Fingerprinter(self._namespace, self._digests, self._watch)
+        counted: set[int] = set()
+        names: list[Captured] = []
+        places = located([one.measure.spans for one in found.values()], spans)
+        for (name, one), indexes in zip(found.items(), places, strict=True):
+            reached = {first[listed[index].digest] for index in indexes}
+            added = sum(listed[index].size for index in reached - counted)
+            counted |= reached
+            try:
+                fingerprint = self._watch.run(lambda value=one.value: hasher.fingerprint(value))  # type: ignore[misc]
+            # As in the measuring pass.
+            except Exception as error:  # noqa: BLE001
+                raise CaptureError(f"{name} changes while it is captured ({error_text(error)})") from None
+            names.append(
+                Captured(
+                    name=name,
+                    kind=kind_of(one.value),
+                    type=one.value.__name__ if is_a(one.value, ModuleType) else type_name(one.value),
+                    size=one.measure.size + added,
+                    fingerprint=fingerprint,
+                    buffers=tuple(sorted(reached)),
+                )
             )
-        )
-    files = local_modules(modules, Path.cwd())
-    manifest = Manifest(
-        stream=store(stream),
-        buffers=tuple(listed),
-        files=tuple(
-            SnapshotFile(path=name, blob=store(memoryview(path.read_bytes()))) for name, path in sorted(files.items())
-        ),
-        names=tuple(names),
-        sources=labels.sources(),
-        environment=environment(modules),
-    )
-    return Capture(manifest, blobs)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, ModuleType):
-        return "module"
-    if isinstance(value, type):
-        return "class"
-    if isinstance(value, FunctionType) or hasattr(value, "__wrapped__"):
-        return "function"
-    return "data"
+        return tuple(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +48,42 @@ def clusters(spans: Iterable[tuple[Span, Any]]) -> list[tuple[Span, list[Any]]]:
             found[-1] = ((start, max(end, high)), owners)
         else:
             found.append(((low, high), [owner]))
+    return found
+
+
+def located(wanted: list[list[Span]], places: list[Span]) -> list[set[int]]:
+    """Find in which of the places each of the wanted ranges lies.
+
+    Parameters
+    ----------
+    wanted:
+        Lists of ranges. A range that lies in no place was memory made for one look only; it is found by its size.
+    places:
+        Ranges.
+
+    Returns
+    -------
+    list of set of int
+        For each list, indexes into the places.
+    """
+    order = sorted(range(len(places)), key=places.__getitem__)
+    lows = [places[index][0] for index in order]
+    found: list[set[int]] = []
+    lost: list[tuple[int, int]] = []
+    for number, spans in enumerate(wanted):
+        found.append(set())
+        for low, high in spans:
+            nearest = bisect_right(lows, low) - 1
+            if nearest >= 0 and high <= places[order[nearest]][1]:
+                found[number].add(order[nearest])
+            else:
+                lost.append((number, high - low))
+    free = [index for index in range(len(places)) if not any(index in one for one in found)] if lost else []
+    for number, size in lost:
+        match = next((index for index in free if places[index][1] - places[index][0] == size), None)
+        if match is not None:
+            found[number].add(match)
+            free.remove(match)
     return found
 
 

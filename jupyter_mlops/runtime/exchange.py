@@ -86,13 +86,14 @@ def capture_into(folder: Path, namespace: dict[str, Any], names: Iterable[str]) 
     """
     capture = _capture_room()
     try:
-        captured = capture.capture(namespace, names)
+        # What looks like a secret goes along: the snapshot stays on the server that has the session.
+        captured = capture.capture(namespace, names, secrets=True)
     except CaptureError as error:
         raise Conflict(f"{error.message}. Delete it from the session first, or keep it out of a variable") from error
     for digest, content in captured.blobs.items():
         _write(folder / digest, content)
     files = tuple(
-        SnapshotFile(path=path.as_posix(), blob=_copy(path, folder, capture)) for path in sorted(_files(Path()))
+        SnapshotFile(path=path.as_posix(), blob=_copy(path, folder)) for path in sorted(_files(Path()))
     )
     manifest: Manifest = msgspec.structs.replace(captured.manifest, files=files)
     return manifest
@@ -146,14 +147,15 @@ def _files(folder: Path) -> Iterable[Path]:
             yield entry
 
 
-def _copy(path: Path, folder: Path, capture: Any) -> Blob:
+def _copy(path: Path, folder: Path) -> Blob:
     """Copy a file under its digest, a piece at a time."""
     draft = folder / "draft"
     with path.open("rb") as source, draft.open("wb") as target:
         shutil.copyfileobj(source, target, _CHUNK)
         target.flush()
         os.fsync(target.fileno())
-    digest, size = capture.digest_of_file(draft), draft.stat().st_size
+    digest = import_module("jupyter_mlops.capture.hashing").digest_of_file(draft)
+    size = draft.stat().st_size
     draft.replace(folder / digest)
     return Blob(digest=digest, size=size)
 

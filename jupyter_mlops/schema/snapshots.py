@@ -54,6 +54,14 @@ class Environment(Wire, frozen=True):
     """The capturing kernel's interpreter, used when the server runs under the same account."""
     packages: dict[str, str] = {}
     """Distribution name to version, of what the captured code and objects import."""
+    implementation: str = ""
+    """Such as `CPython`."""
+    machine: str = ""
+    """Such as `x86_64`."""
+    bytecode: str = ""
+    """The Python, such as `3.11`, that alone can load the snapshot, because it holds compiled functions; empty for any."""
+    hashes: dict[str, str] = {}
+    """Distribution name to SHA-256 of what the distribution installed."""
 
 
 class Source(Wire, frozen=True):

@@ -11,17 +11,13 @@ import textwrap
 import pytest
 
 LOADER = """
-import json, pickle, sys
+import json, sys
+from pathlib import Path
 
-class Unpickler(pickle.Unpickler):
-    def persistent_load(self, pid):
-        assert pid == ("main",)
-        return sys.modules["__main__"].__dict__
+from jupyter_mlops.objects import load_objects
 
-directory, expression = sys.argv[1:]
-buffers = pickle.load(open(directory + "/buffers", "rb"))
-objects = Unpickler(open(directory + "/stream", "rb"), buffers=buffers).load()
-globals().update(objects)
+directory, expression = Path(sys.argv[1]), sys.argv[2]
+globals().update(load_objects(str(directory / "stream"), tuple(map(str, sorted(directory.glob("buffer*"))))))
 print(json.dumps(eval(expression)))
 """
 
@@ -40,13 +36,11 @@ def notebook():
 
 @pytest.fixture
 def in_fresh_python(tmp_path):
-    import pickle
-
     def run(captured, expression):
         manifest = captured.manifest
         (tmp_path / "stream").write_bytes(captured.blobs[manifest.stream.digest])
-        buffers = [bytearray(captured.blobs[blob.digest]) for blob in manifest.buffers]
-        (tmp_path / "buffers").write_bytes(pickle.dumps(buffers))
+        for number, blob in enumerate(manifest.buffers):
+            (tmp_path / f"buffer{number:04}").write_bytes(captured.blobs[blob.digest])
         done = subprocess.run(
             [sys.executable, "-c", LOADER, tmp_path, expression], capture_output=True, text=True, check=False
         )
