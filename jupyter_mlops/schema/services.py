@@ -7,6 +7,7 @@ import msgspec
 from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.schema.base import Wire
 from jupyter_mlops.schema.pools import PoolSettings
+from jupyter_mlops.schema.revisions import Provenance
 from jupyter_mlops.schema.snapshots import Captured, Manifest
 from jupyter_mlops.schema.types import Parameter, ValueType, check_alias, check_parameters
 
@@ -48,6 +49,10 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The function takes columns, and calls that wait together run as one."""
     pool: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """`schema.pools.PoolSettings`, any part: they can be changed later without a new revision."""
+    private: bool | msgspec.UnsetType = msgspec.UNSET
+    """Keep nothing of its calls, not even of those that raise."""
+    provenance: Provenance | msgspec.UnsetType = msgspec.UNSET
+    """Where the code came from."""
     reuse: bool = False
     """Return a version that exists with this very content, where Machine Learning Server answered 409."""
     numbered: bool = False
@@ -137,6 +142,7 @@ class Revision(Wire, frozen=True):
     """ISO 8601 in UTC, microseconds, no zone: Machine Learning Server's spelling."""
     proof: str
     """`answered` when it answered its sample before it was visible, else `loaded`."""
+    provenance: Provenance | None = None
     sample: str = ""
     """The inputs that it answered, as JSON, for an update to be proved with; empty when there were none, or large."""
 

@@ -41,10 +41,12 @@ from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.failures import FailureManager
 from jupyter_mlops.server.managers.metrics import Metrics
 from jupyter_mlops.server.managers.nodes import NodeManager
 from jupyter_mlops.server.managers.pools import PoolManager, default_budget
 from jupyter_mlops.server.managers.realtime import RealtimeManager
+from jupyter_mlops.server.managers.revisions import RevisionManager
 from jupyter_mlops.server.managers.services import ServiceManager
 from jupyter_mlops.server.managers.sessions import SessionManager
 from jupyter_mlops.server.managers.snapshots import SnapshotManager
@@ -56,6 +58,7 @@ from jupyter_mlops.server.process import CannotStart, lock, write_private
 from jupyter_mlops.server.stores.access import AccessStore
 from jupyter_mlops.server.stores.blobs import BlobStore
 from jupyter_mlops.server.stores.database import Database
+from jupyter_mlops.server.stores.failures import FailureStore
 from jupyter_mlops.server.stores.nodes import NodeStore
 from jupyter_mlops.server.stores.services import ServiceStore
 from jupyter_mlops.server.stores.snapshots import References, SnapshotStore
@@ -198,8 +201,9 @@ class Server:
             templates = Templates(launcher.directory, self._listener, launcher.path, launcher.environment)
         budget = Budget(settings.max_kernels or default_budget(), int(settings.memory_share * memory.total()))
         metrics = Metrics()
+        self._failures = FailureManager(FailureStore(directory), services, self._catalog)
         self._executions = ExecutionManager(
-            self._catalog, self._uploads, self._launcher, self._listener, templates, budget, metrics
+            self._catalog, self._uploads, self._launcher, self._listener, templates, budget, metrics, self._failures
         )
         self._pools = PoolManager(services, self._catalog, self._executions, budget, metrics)
         archives = Archives(self._uploads, directory / "uploads")
@@ -225,6 +229,7 @@ class Server:
             self._pools,
             self._batches,
         )
+        self._revisions = RevisionManager(services, self._catalog, self._services, self._uploads, archives)
         self._status = StatusManager(self._instance, self._catalog, self._pools, self._database)
         self._http: ScoringServer | None = None
 
@@ -247,6 +252,7 @@ class Server:
         await self._first_password()
         await self._uploads.start()
         await self._services.open()
+        await self._failures.open()
         await self._listener.start()
         self._executions.start()
         await self._batches.start()
@@ -290,6 +296,7 @@ class Server:
         await self._sessions.close()
         await self._batches.close()
         await self._executions.close()
+        await asyncio.to_thread(self._failures.close)
         if self._http is not None:
             await self._http.close_all_connections()
         await self._listener.stop()
@@ -318,6 +325,8 @@ class Server:
             sessions=self._sessions,
             workspaces=WorkspaceManager(self._sessions),
             snapshots=self._snapshots,
+            revisions=self._revisions,
+            failures=self._failures,
             nodes=NodeManager(NodeStore(self._database)),
             status=self._status,
             events=self._events,

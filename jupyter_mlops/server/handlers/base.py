@@ -28,9 +28,11 @@ from jupyter_mlops.server.managers.access import AccessManager
 from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.failures import FailureManager
 from jupyter_mlops.server.managers.nodes import NodeManager
 from jupyter_mlops.server.managers.pools import PoolManager
 from jupyter_mlops.server.managers.realtime import RealtimeManager
+from jupyter_mlops.server.managers.revisions import RevisionManager
 from jupyter_mlops.server.managers.services import ServiceManager
 from jupyter_mlops.server.managers.sessions import SessionManager
 from jupyter_mlops.server.managers.snapshots import SnapshotManager
@@ -84,6 +86,8 @@ class Managers:
     sessions: SessionManager
     workspaces: WorkspaceManager
     snapshots: SnapshotManager
+    revisions: RevisionManager
+    failures: FailureManager
     nodes: NodeManager
     status: StatusManager
     events: Events

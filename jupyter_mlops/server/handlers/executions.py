@@ -55,7 +55,9 @@ class Execution(BaseHandler):
         """Run one call; a function that raised is a 200 with `success: false`, or a 422 for those who prefer."""
         self._caller = Caller()
         path = "" if self._spool is None else await self._spool.finish()
-        reply = await self.managers.executions.call(self.identity, name, version, self.body(), self._caller, path)
+        reply = await self.managers.executions.call(
+            self.identity, name, version, self.body(), self._caller, path, self.correlation
+        )
         if reply.outcome == Outcome.RAISED:
             self.set_header("X-Mlops-Error", "raised")
             if "status=strict" in self.request.headers.get("Prefer", ""):

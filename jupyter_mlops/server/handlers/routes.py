@@ -14,6 +14,7 @@ from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, S
 from jupyter_mlops.server.handlers.nodes import ComputeNodes
 from jupyter_mlops.server.handlers.pools import Metrics, Pool, PoolKernels
 from jupyter_mlops.server.handlers.realtime import Realtime, RealtimeVersion
+from jupyter_mlops.server.handlers.revisions import Failures, OneFailure, Revisions, Rollback, ServiceSnapshot
 from jupyter_mlops.server.handlers.services import Service, Services, Version
 from jupyter_mlops.server.handlers.sessions import (
     CancelSession,
@@ -70,6 +71,11 @@ ROUTES: list[tuple[str, Any]] = [
     (rf"/realtime-services/{_PART}/{_PART}", RealtimeVersion),
     (rf"/services/{_PART}/{_PART}/pool", Pool),
     (rf"/services/{_PART}/{_PART}/pool/kernels", PoolKernels),
+    (rf"/services/{_PART}/{_PART}/revisions", Revisions),
+    (rf"/services/{_PART}/{_PART}/rollback", Rollback),
+    (rf"/services/{_PART}/{_PART}/snapshot", ServiceSnapshot),
+    (rf"/services/{_PART}/{_PART}/failures", Failures),
+    (rf"/services/{_PART}/{_PART}/failures/{_PART}", OneFailure),
     (r"/metrics", Metrics),
     (r"/sessions", Sessions),
     (rf"/sessions/{_PART}", OneSession),

@@ -28,7 +28,7 @@ from jupyter_mlops.errors import (
 from jupyter_mlops.schema.batches import BatchState, BatchWebServiceResult
 from jupyter_mlops.schema.channel import Reply
 from jupyter_mlops.server.managers.batch_results import LARGE, WAITING, Result, failure, keep
-from jupyter_mlops.server.managers.executions import Held
+from jupyter_mlops.server.managers.scored import Held
 
 log = logging.getLogger(__name__)
 

@@ -7,16 +7,16 @@ import contextlib
 import os
 import secrets
 import time
-from dataclasses import dataclass, field
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 import psutil
 
-from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, Unavailable
-from jupyter_mlops.inputs import InputReader, Rows, RowsReader
+from jupyter_mlops.errors import DeadlineExceeded, KernelDied, Unavailable
+from jupyter_mlops.inputs import InputReader, RowsReader
 from jupyter_mlops.schema.access import Action, Identity
-from jupyter_mlops.schema.channel import Load, Reply
+from jupyter_mlops.schema.channel import Load, Outcome, Reply
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.kernels.budget import Budget
@@ -29,8 +29,10 @@ from jupyter_mlops.server.kernels.templates import Templates
 from jupyter_mlops.server.kernels.waiting import Caller
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
-from jupyter_mlops.server.managers.metrics import CallMetrics, Metrics
+from jupyter_mlops.server.managers.failures import INPUT_LIMIT, FailureManager
+from jupyter_mlops.server.managers.metrics import Metrics
 from jupyter_mlops.server.managers.proof import prove
+from jupyter_mlops.server.managers.scored import Held, Scored
 from jupyter_mlops.server.managers.uploads import UploadManager
 
 CONSOLE_LIMIT = 2**20
@@ -38,19 +40,6 @@ ARTIFACT_LIMIT = 64 * 2**20
 LOAD_SECONDS = 120.0
 DRAIN_SECONDS = 30.0
 WATCH_SECONDS = 0.5
-
-
-@dataclass(eq=False)
-class _Scored:
-    """A revision with what its calls need."""
-
-    reader: InputReader
-    rows: RowsReader | None
-    pool: Pool
-    metrics: CallMetrics
-    holds: int = 0
-    """How many work through it, and need its kernels even when the version points at another."""
-    released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ExecutionManager:
@@ -68,8 +57,8 @@ class ExecutionManager:
         What kernels are forked from; None where every kernel starts cold.
     budget:
         What all pools together may use.
-    metrics:
-        Where calls are counted.
+    metrics, failures:
+        Where calls are counted, and those that fail are kept.
     """
 
     def __init__(
@@ -81,6 +70,7 @@ class ExecutionManager:
         templates: Templates | None,
         budget: Budget,
         metrics: Metrics,
+        failures: FailureManager,
     ) -> None:
         self._catalog = catalog
         self._uploads = uploads
@@ -89,10 +79,13 @@ class ExecutionManager:
         self._templates = templates
         self._budget = budget
         self._metrics = metrics
-        self._scored: dict[str, _Scored] = {}
+        self._failures = failures
+        self._scored: dict[str, Scored] = {}
         self._retiring: set[asyncio.Task[None]] = set()
-        self._outdated: set[_Scored] = set()
+        self._outdated: set[Scored] = set()
         self._encoder = msgspec.msgpack.Encoder()
+        self._pools: Counter[str] = Counter()
+        """How many pools a revision has, those that are about to end included."""
         self._verified: set[str] = set()
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
@@ -113,6 +106,7 @@ class ExecutionManager:
         body: bytes,
         caller: Caller | None = None,
         path: str = "",
+        correlation: str = "",
     ) -> Reply:
         """Run one call.
 
@@ -128,6 +122,8 @@ class ExecutionManager:
             Is told how to take the call back.
         path:
             File that holds the body instead, when it is large; see `spool`.
+        correlation:
+            The id that the caller gets, under which the call is kept if it fails.
 
         Raises
         ------
@@ -150,8 +146,13 @@ class ExecutionManager:
                 sent = self._encoder.encode(scored.reader.read(body))
                 reply = await scored.pool.call(sent, timeout, checked=True, caller=caller)
             outcome = reply.outcome
+        except (KernelDied, DeadlineExceeded) as error:
+            self._failures.keep(identity, correlation, revision, await _sent(body, path), error.message)
+            raise
         finally:
             scored.metrics.count(time.monotonic() - started, outcome)
+        if outcome == Outcome.RAISED:
+            self._failures.keep(identity, correlation, revision, await _sent(body, path), reply.body)
         return reply
 
     def spool(self) -> Path:
@@ -179,10 +180,14 @@ class ExecutionManager:
             raise
         return pool
 
+    async def discard(self, revision: Revision, pool: Pool) -> None:
+        """End the pool of a revision that was proved, and then could not be recorded."""
+        await self._end(revision.id, pool)
+
     def adopt(self, revision: Revision, pool: Pool) -> None:
         """Take over the pool of a revision that was proved."""
         inputs = revision.definition.inputs
-        self._scored[revision.id] = _Scored(
+        self._scored[revision.id] = Scored(
             InputReader(inputs),
             RowsReader(inputs) if revision.definition.batchable else None,
             pool,
@@ -205,7 +210,7 @@ class ExecutionManager:
         scored = self._of(revision)
         scored.holds += 1
         scored.released.clear()
-        return Held(revision, scored, self)
+        return Held(revision, scored, self._touch)
 
     def retire(self, revision: Revision) -> None:
         """Let the running calls of a revision finish, and whoever holds it, then end its kernels."""
@@ -233,11 +238,14 @@ class ExecutionManager:
         if self._templates is not None:
             await self._templates.close()
 
+    def _touch(self) -> None:
+        self.last_call = time.monotonic()
+
     def _check_open(self) -> None:
         if self._closing:
             raise Unavailable("the server is about to end; try again", retry_after=1)
 
-    async def _leave(self, revision: str, scored: _Scored) -> None:
+    async def _leave(self, revision: str, scored: Scored) -> None:
         if scored.holds:
             pool = scored.pool
             pool.configure(msgspec.structs.replace(pool.settings, initial_pool_size=0))  # idle ones may go
@@ -248,11 +256,12 @@ class ExecutionManager:
 
     async def _end(self, revision: str, pool: Pool) -> None:
         await _retire(pool)
-        # The version may have gone back to this very revision meanwhile, whose new kernels need the template.
-        if self._templates is not None and revision not in self._scored:
+        self._pools[revision] -= 1
+        # The version may have gone back to this very revision meanwhile: then its new pool needs the template.
+        if self._templates is not None and not self._pools[revision]:
             await self._templates.drop(revision)
 
-    def _of(self, revision: Revision) -> _Scored:
+    def _of(self, revision: Revision) -> Scored:
         scored = self._scored.get(revision.id)
         if scored is None:
             self.adopt(revision, self._pool(revision, self._catalog.settings(revision)))
@@ -261,6 +270,7 @@ class ExecutionManager:
 
     def _pool(self, revision: Revision, settings: PoolSettings) -> Pool:
         pool = Pool(lambda: self._start(revision, pool.settings), settings, self._budget)
+        self._pools[revision.id] += 1
         return pool
 
     async def _start(self, revision: Revision, settings: PoolSettings) -> Kernel:
@@ -297,77 +307,12 @@ class ExecutionManager:
                             kernel.kill(f"used more than its memory limit of {limit} bytes, and was ended")
 
 
-class Held:
-    """One revision that somebody works through, call by call; made by `ExecutionManager.hold`."""
-
-    def __init__(self, revision: Revision, scored: _Scored, manager: ExecutionManager) -> None:
-        self.revision = revision
-        self._scored = scored
-        self._manager = manager
-        self._encoder = msgspec.msgpack.Encoder()
-        self._released = False
-
-    def check(self, body: bytes) -> bytes:
-        """Check the inputs of one call; what `call` takes. May be asked by any thread.
-
-        Raises
-        ------
-        InvalidInput
-            With the JSON path and the expected type of the first value that does not fit.
-        """
-        return self._encoder.encode(self._scored.reader.read(body))
-
-    async def call(self, inputs: bytes | Path) -> Reply:
-        """Run one call; waiting for a kernel is not counted in its deadline.
-
-        Parameters
-        ----------
-        inputs:
-            What `check` returned, or a file that holds the JSON that was checked.
-
-        Raises
-        ------
-        InvalidInput, KernelDied, DeadlineExceeded, Unavailable
-            As their names say.
-        """
-        scored, timeout = self._scored, self.revision.definition.timeout
-        started = self._manager.last_call = time.monotonic()
-        outcome = None
-        try:
-            if isinstance(inputs, Path):
-                reply = await scored.pool.call(b"", timeout, checked=False, path=str(inputs), patient=True)
-            elif scored.rows is not None:
-                row = msgspec.msgpack.decode(inputs)
-                rows = Rows({name: [value] for name, value in row.items()}, 1, single=True)
-                reply = await scored.pool.call(b"", timeout, checked=True, rows=rows, patient=True)
-            else:
-                reply = await scored.pool.call(inputs, timeout, checked=True, patient=True)
-            outcome = reply.outcome
-        except (KernelDied, DeadlineExceeded, InvalidInput):
-            outcome = -1
-            raise
-        finally:
-            self._manager.last_call = time.monotonic()
-            if outcome is not None:  # else nothing ran: it was taken back, or will be tried again
-                scored.metrics.count(self._manager.last_call - started, outcome)
-        return reply
-
-    def room(self) -> int:
-        """How many calls one may have under way: half of those that may wait, so that others find a place."""
-        return max(1, self._scored.pool.settings.queue_limit // 2)
-
-    def cannot_start(self) -> bool:
-        """Whether there is no kernel, and starting one failed."""
-        pool = self._scored.pool
-        return not pool.kernels() and bool(pool.last_error())
-
-    def release(self) -> None:
-        """Say that no more calls will come."""
-        if not self._released:
-            self._released = True
-            self._scored.holds -= 1
-            if not self._scored.holds:
-                self._scored.released.set()
+async def _sent(body: bytes, path: str) -> bytes:
+    """What the caller sent, unless that is too large to be kept."""
+    if not path:
+        return body
+    size = await asyncio.to_thread(os.path.getsize, path)
+    return b"" if size > INPUT_LIMIT else await asyncio.to_thread(Path(path).read_bytes)
 
 
 def _threads(settings: PoolSettings) -> int:

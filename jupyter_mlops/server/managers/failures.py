@@ -56,7 +56,9 @@ class FailureManager:
         """Finish what is under way."""
         self._thread.shutdown()
 
-    def keep(self, identity: Identity, correlation: str, revision: Revision, inputs: bytes, answer: bytes) -> None:
+    def keep(
+        self, identity: Identity, correlation: str, revision: Revision, inputs: bytes, answer: bytes | str
+    ) -> None:
         """Keep a call that raised, soon, unless its service is private, its input large, or too many come at once.
 
         Parameters
@@ -70,14 +72,19 @@ class FailureManager:
         inputs:
             The body that was sent: JSON.
         answer:
-            The finished JSON of the answer.
+            The finished JSON of the answer, or, where there is none, what the caller was told.
         """
-        if revision.definition.private or len(inputs) > INPUT_LIMIT or self._waiting >= MOST_WAITING:
+        if revision.definition.private or not answer or not 0 < len(inputs) <= INPUT_LIMIT:
+            return
+        if self._waiting >= MOST_WAITING:
             return
         when = dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
         def work() -> None:
-            result = msgspec.json.decode(answer, type=WebServiceResult)
+            if isinstance(answer, str):
+                result = WebServiceResult(success=False, error_message=answer)
+            else:
+                result = msgspec.json.decode(answer, type=WebServiceResult)
             self._store.keep(
                 Failure(
                     id=correlation,

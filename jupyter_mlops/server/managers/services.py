@@ -21,17 +21,16 @@ from jupyter_mlops.errors import Conflict, InvalidRequest
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings, read_settings
 from jupyter_mlops.schema.services import SAMPLE_LIMIT, Definition, PublishRequest, Revision, ServiceView
-from jupyter_mlops.schema.sessions import PYTHON
 from jupyter_mlops.schema.snapshots import Manifest
 from jupyter_mlops.schema.types import check_name
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog, view
+from jupyter_mlops.server.managers.definitions import definition_of
 from jupyter_mlops.server.managers.differences import differences
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.pools import PoolManager
-from jupyter_mlops.server.managers.runtimes import check_runtime
 from jupyter_mlops.server.managers.snapshots import SnapshotManager
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.services import ServiceStore
@@ -127,7 +126,7 @@ class ServiceManager:
             check_name(name, "name")
             if version is not None:
                 check_name(version, "version")
-            definition = _definition(request, Definition(), manifest)
+            definition = definition_of(request, Definition(), manifest)
             async with self._publishing[name]:
                 existing = self._existing(name, version, numbered=request.numbered)
                 if existing is not None:
@@ -145,6 +144,7 @@ class ServiceManager:
                     await self._store.last_number(name, chosen) + 1,
                     definition,
                     manifest,
+                    request,
                 )
                 settings = _settings(request, PoolSettings())
                 self._pools.check(name, chosen, settings)
@@ -170,9 +170,9 @@ class ServiceManager:
         async with self._brought(identity, request) as brought, self._publishing[name]:
             old = self._catalog.mine(identity, name, version)
             manifest = brought or old.manifest
-            definition = _definition(request, old.definition, manifest)
+            definition = definition_of(request, old.definition, manifest)
             number = await self._store.last_number(name, old.version) + 1
-            revision = self._revision(identity, name, old.version, number, definition, manifest)
+            revision = self._revision(identity, name, old.version, number, definition, manifest, request)
             if manifest is old.manifest:
                 revision = msgspec.structs.replace(revision, interpreter=old.interpreter)
             settings = self._catalog.settings(old)
@@ -181,6 +181,27 @@ class ServiceManager:
             revision = await self._prove(revision, request, settings, lambda new: self._store.revise(new, old.id))
             self._executions.retire(old)
             await self._pools.set(revision, _settings(request, settings))
+        self._events.emit("updated", revision)
+        return revision
+
+    async def switch(self, identity: Identity, revision: Revision) -> Revision:
+        """Let a version point at another of its revisions, proved as at its publish; the one then in force.
+
+        Raises
+        ------
+        Forbidden
+            When the version is somebody else's.
+        PublishRefused
+            When the revision does not load, or does not answer its sample; the one in force stays.
+        """
+        require(identity, Action.PUBLISH)
+        async with self._publishing[revision.name]:
+            current = self._catalog.mine(identity, revision.name, revision.version)
+            if revision.id == current.id:
+                return current
+            settings, sample = self._catalog.settings(current), revision.sample.encode() or None
+            await self._install(revision, settings, sample, lambda new: self._store.point(new, current.id))
+            self._executions.retire(current)
         self._events.emit("updated", revision)
         return revision
 
@@ -251,6 +272,7 @@ class ServiceManager:
         number: int,
         definition: Definition,
         manifest: Manifest | None,
+        request: PublishRequest,
     ) -> Revision:
         return Revision(
             id=uuid.uuid4().hex,
@@ -263,6 +285,7 @@ class ServiceManager:
             published_by=identity.name,
             created=dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds"),
             proof="loaded",
+            provenance=None if request.provenance is UNSET else request.provenance,
         )
 
     async def _prove(
@@ -281,43 +304,20 @@ class ServiceManager:
                 "other's answers (in a notebook: --sample)",
                 fields="$.sample",
             )
-        pool = await self._executions.prove(revision, settings, sample or None)
+        await self._install(revision, settings, sample or None, record)
+        return revision
+
+    async def _install(self, revision: Revision, settings: PoolSettings, sample: bytes | None, record: _Record) -> None:
+        """Load it in a fresh kernel, record it, and let calls go to it."""
+        pool = await self._executions.prove(revision, settings, sample)
         try:
             await record(revision)
         except BaseException:
-            await pool.close()
+            await self._executions.discard(revision, pool)
             raise
         self._catalog.put(revision)
         self._catalog.set_settings(revision, settings)
         self._executions.adopt(revision, pool)
-        return revision
-
-
-def _definition(request: PublishRequest, old: Definition, manifest: Manifest | None) -> Definition:
-    check_runtime(_given(request.runtime_type, PYTHON))
-    # Code that comes without a function replaces a function that was there before.
-    function = (
-        "" if request.function is UNSET and isinstance(request.code, str) else _or(request.function, old.function)
-    )
-    definition = Definition(
-        code=_given(request.code, old.code),
-        init_code=_or(request.init_code, old.init_code) or "",
-        description=_or(request.description, old.description),
-        operation_id=_or(request.operation_id, old.operation_id),
-        inputs=_given(request.input_parameter_definitions, old.inputs),
-        outputs=_given(request.output_parameter_definitions, old.outputs),
-        artifacts=_given(request.output_file_names, old.artifacts),
-        function=function,
-        init=_or(request.init, old.init) or "",
-        timeout=_or(request.timeout, old.timeout),
-        batchable=_or(request.batchable, old.batchable),
-    )
-    definition.check()
-    names = {captured.name for captured in manifest.names} if manifest else set()
-    for field, name in (("function", definition.function), ("init", definition.init)):
-        if name and name not in names:
-            raise InvalidRequest(f"the snapshot holds no {name!r}", fields=f"$.{field}")
-    return definition
 
 
 def _settings(request: PublishRequest, current: PoolSettings) -> PoolSettings:
@@ -325,15 +325,6 @@ def _settings(request: PublishRequest, current: PoolSettings) -> PoolSettings:
     if request.pool is UNSET:
         return current
     return read_settings(bytes(request.pool), current)
-
-
-def _or(value: T | msgspec.UnsetType, old: T) -> T:
-    return old if isinstance(value, msgspec.UnsetType) else value
-
-
-def _given(value: T | msgspec.UnsetType | None, old: T) -> T:
-    """As `_or`, for what has no null of its own."""
-    return old if value is None else _or(value, old)
 
 
 def _interpreter(identity: Identity, manifest: Manifest | None) -> str:

@@ -196,6 +196,7 @@ class UploadManager:
         await self._remove_unused(digests)
 
     def _find(self, identity: Identity, upload: str) -> _Open:
+        require(identity, Action.PUBLISH)
         found = self._open.get(upload)
         if found is None or found.owner != identity.name:
             raise NotFound("there is no such upload; begin one with POST /uploads", fields="$.upload")
