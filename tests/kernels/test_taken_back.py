@@ -1,5 +1,6 @@
 """Calls that were sent ahead behind one that turns out slow go to another kernel, and none is run twice."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -8,11 +9,16 @@ import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import urllib3
 from support import eventually
+
+from jupyter_mlops.runtime.mark import Mark
+from jupyter_mlops.schema.channel import MARK_BYTES, Call
+from jupyter_mlops.server.kernels.kernel import Kernel
 
 SLOW_SECONDS = 3
 FAST = 400
@@ -213,3 +219,24 @@ def test_an_update_finishes_what_was_taken_back(noting):
         assert service.server.request("PATCH", f"/services/{service.service.name}/1", {"timeout": 50}).status == 200
         assert [call.result() for call in [first, *calls]] == [200] * 7
     assert service.runs() == dict.fromkeys([1000, *range(6)], 1)
+
+
+def test_what_was_taken_back_never_begins_whatever_is_withdrawn_later(tmp_path):
+    path = tmp_path / "mark"
+    path.write_bytes(bytes(MARK_BYTES))
+
+    async def both_ends():
+        launched = SimpleNamespace(mark=path, pid=0)
+        kernel, mark = Kernel(None, launched, SimpleNamespace(send=lambda _: None)), Mark(str(path))
+        for number in (4, 5, 6):
+            kernel.send(Call(number, b"", checked=True))
+        assert mark.begin(4)
+        kernel.withdraw()
+        assert kernel.take_back() == [5, 6]
+        kernel.withdraw()  # the kernel goes; by now only the first is on its list
+        assert not mark.begin(5)
+        assert (kernel.running(), kernel.begun()) == (0, 5)
+        kernel.send(Call(7, b"", checked=True))
+        assert mark.begin(7)
+
+    asyncio.run(both_ends())
