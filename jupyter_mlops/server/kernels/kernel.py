@@ -148,8 +148,8 @@ class Kernel:
 
         What is withdrawn is answered with `Withdrawn`, once the kernel comes to it.
         """
-        if self.sent:
-            self._page[WITHDRAWN] = next(reversed(self.sent))
+        if self.sent:  # what was taken back before is on the list no more, and stays withdrawn
+            self._page[WITHDRAWN] = max(self._page[WITHDRAWN], next(reversed(self.sent)))
 
     def take_back(self) -> list[int]:
         """Drop the withdrawn calls that did not begin, and return their ids, oldest first.
