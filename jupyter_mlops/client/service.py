@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 
+from jupyter_mlops.client.batch import Batch, executions
+from jupyter_mlops.client.encoding import encode, encode_column
 from jupyter_mlops.client.pools import Pool, configure, look
+from jupyter_mlops.client.records import read_records
 from jupyter_mlops.client.response import ServiceResponse
 from jupyter_mlops.client.sample import is_column
 from jupyter_mlops.client.transport import Transport, segment
-from jupyter_mlops.codec import to_wire
-from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.errors import InvalidInput, InvalidRequest
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import ServiceView
@@ -33,13 +35,6 @@ _PYTHON_TYPES = {
     ValueType.VECTOR: "array",
     ValueType.MATRIX: "matrix",
     ValueType.DATA_FRAME: "DataFrame",
-}
-
-_PLAIN: dict[ValueType, type] = {
-    ValueType.INTEGER: int,
-    ValueType.NUMERIC: float,
-    ValueType.CHARACTER: str,
-    ValueType.LOGICAL: bool,
 }
 
 
@@ -112,6 +107,38 @@ class Service:
         result = msgspec.json.decode(answer, type=WebServiceResult)
         return ServiceResponse(self._alias, result, self._view.output_parameter_definitions, several=several)
 
+    def batch(self, records: Any, parallel_count: int = 10) -> Batch:
+        """Prepare a batch: a call for each record, answered when it is asked for its results. Nothing is sent yet.
+
+        Parameters
+        ----------
+        records:
+            A DataFrame, a dict of equally long lists, or a list of dicts. Of a DataFrame and a dict, columns that are
+            no inputs are left out.
+        parallel_count:
+            How many records may be processed at a time.
+
+        Raises
+        ------
+        InvalidRequest
+            When the service has no inputs, or a value does not fit.
+        """
+        inputs = self._view.input_parameter_definitions
+        if not inputs:
+            raise InvalidRequest("Attempt to batch a service with void inputs.")
+        rows = records.index if hasattr(records, "columns") and hasattr(records, "iloc") else None
+        return self._batch(records=read_records(records, inputs), parallel_count=parallel_count, rows=rows)
+
+    def get_batch(self, execution_id: str) -> Batch:
+        """A batch that was started before, by its id; nothing is asked of the server yet."""
+        return self._batch(execution_id=execution_id)
+
+    def list_batch_executions(self) -> list[str]:
+        """Ids of your batches of this version that the server has, oldest first; for Owners everybody's."""
+        return executions(self._transport, self._path())
+
+    list_batch_execution = get_batch_executions = list_batch_executions
+
     def pool(self) -> Pool:
         """The kernels of the service, its queue, and the times of its last calls, as they are now."""
         return look(self._transport, self._view.name, self._view.version)
@@ -150,6 +177,9 @@ class Service:
                 self._alias: f"{self._alias}{self._signature()}",
                 "capabilities": "capabilities()",
                 "swagger": "swagger()",
+                "get_batch": "get_batch(execution_id)",
+                "list_batch_executions": "list_batch_executions()",
+                "batch": "batch(records, parallel_count=10)",
             },
         }
 
@@ -160,6 +190,9 @@ class Service:
     def __repr__(self) -> str:
         view = self._view
         return f"<Service {view.name} {view.version}: {self._alias}{self._signature()} at {self.url}>"
+
+    def _batch(self, **more: Any) -> Batch:
+        return Batch(self._transport, self._path(), self._view.output_parameter_definitions, **more)
 
     def _path(self) -> str:
         return f"/api/{segment(self._view.name)}/{segment(self._view.version)}"
@@ -193,7 +226,7 @@ class Service:
         return values
 
     def _encoded(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {one.name: _encode(values[one.name], one) for one in self._view.input_parameter_definitions}
+        return {one.name: encode(values[one.name], one) for one in self._view.input_parameter_definitions}
 
     def _encoded_columns(self, values: Mapping[str, Any]) -> dict[str, Any]:
         single = [name for name, value in values.items() if not is_column(value)]
@@ -208,7 +241,7 @@ class Service:
             shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
             raise InvalidInput(f"Invalid `input`: the columns are not of one length: {shown}", fields="$")
         declared = self._view.input_parameter_definitions
-        return {one.name: _encode_column(values[one.name], one) for one in declared}
+        return {one.name: encode_column(values[one.name], one) for one in declared}
 
     def _takes_mapping(self) -> bool:
         """Whether the only input is a data frame, which may itself be given as a dict."""
@@ -277,19 +310,6 @@ def make_service(view: ServiceView, transport: Transport, *, unchanged: bool = F
     document = f"{view.description or view.name}\n\n{Service.__doc__}"
     kind: type[Service] = type(service_class_name(view.name), (Service,), {"__doc__": document, "__module__": __name__})
     return kind(view, transport, unchanged=unchanged)
-
-
-def _encode_column(values: Any, declared: Parameter) -> list[Any]:
-    found: list[Any] = _encode(values, msgspec.structs.replace(declared, type=ValueType.VECTOR, format=""))
-    plain = {_PLAIN[declared.type], type(None)}
-    return found if {type(value) for value in found} <= plain else [_encode(value, declared) for value in found]
-
-
-def _encode(value: Any, declared: Parameter) -> Any:
-    try:
-        return to_wire(value, declared)
-    except InvalidInput as error:
-        raise InvalidInput(f"Invalid `input` {error}", fields=error.fields) from None
 
 
 def _python_type(one: Parameter) -> str:

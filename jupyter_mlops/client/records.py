@@ -1,0 +1,98 @@
+"""The records of a batch, in whichever form they were given, to the list of objects that is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jupyter_mlops.client.encoding import encode, encode_column
+from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.schema.types import Parameter
+
+
+def read_records(records: Any, inputs: tuple[Parameter, ...]) -> list[dict[str, Any]]:
+    """Make one object of inputs for each record.
+
+    Parameters
+    ----------
+    records:
+        A list of dicts, a dict of equally long lists, or a DataFrame. Columns are picked by the names of the inputs,
+        and those that are no inputs are left out.
+    inputs:
+        The service's declared inputs.
+
+    Raises
+    ------
+    InvalidInput
+        With the path of the first value that does not fit, such as `$[3].hp`.
+    """
+    if hasattr(records, "columns") and hasattr(records, "iloc"):
+        return _from_columns(_columns_of(records, {one.name for one in inputs}), inputs)
+    if isinstance(records, Mapping):
+        return _from_columns({str(name): values for name, values in records.items()}, inputs)
+    if isinstance(records, str | bytes) or not isinstance(records, Iterable):
+        raise InvalidInput(
+            f"records are a list of dicts, a dict of lists or a DataFrame, not a {type(records).__name__}", fields="$"
+        )
+    return [_from_dict(record, index, inputs) for index, record in enumerate(records)]
+
+
+def _columns_of(frame: Any, wanted: set[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for position, name in enumerate(map(str, frame.columns)):
+        if name in found and name in wanted:
+            raise InvalidInput(f"two columns are named {name!r}", fields=f"$.{name}")
+        found[name] = frame.iloc[:, position]
+    return found
+
+
+def _from_columns(columns: Mapping[str, Any], inputs: tuple[Parameter, ...]) -> list[dict[str, Any]]:
+    names = [one.name for one in inputs]
+    missing = next((name for name in names if name not in columns), None)
+    if missing is not None:
+        raise InvalidInput(
+            f"there is no column {missing!r}; the inputs are {', '.join(names)}, and the columns "
+            f"{', '.join(columns) or 'none'}",
+            fields=f"$.{missing}",
+        )
+    lengths = {name: _length(name, columns[name]) for name in names}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise InvalidInput(f"Record out of bounds: the columns are not of one length: {shown}", fields="$")
+    encoded = [_column(columns[one.name], one) for one in inputs]
+    return [dict(zip(names, row, strict=True)) for row in zip(*encoded, strict=True)]
+
+
+def _length(name: str, values: Any) -> int:
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
+        raise InvalidInput(f"column {name!r} is a list of values, not a {type(values).__name__}", fields=f"$.{name}")
+    return len(values)
+
+
+def _column(values: Any, declared: Parameter) -> list[Any]:
+    try:
+        return encode_column(values, declared)
+    except InvalidInput:
+        return [_value(value, declared, index) for index, value in enumerate(values)]  # which finds where it was
+
+
+def _from_dict(record: Any, index: int, inputs: tuple[Parameter, ...]) -> dict[str, Any]:
+    if not isinstance(record, Mapping):
+        raise InvalidInput(
+            f"$[{index}]: a record is a dict of inputs, not a {type(record).__name__}", fields=f"$[{index}]"
+        )
+    names = [one.name for one in inputs]
+    unknown = [str(name) for name in record if name not in names]
+    missing = [name for name in names if name not in record]
+    if unknown or missing:
+        fault = f"there is no input {unknown[0]!r}" if unknown else f"{missing[0]!r} is missing"
+        where = f"$[{index}].{(unknown or missing)[0]}"
+        raise InvalidInput(f"{where}: {fault}; the inputs are {', '.join(names)}", fields=where)
+    return {one.name: _value(record[one.name], one, index) for one in inputs}
+
+
+def _value(value: Any, declared: Parameter, index: int) -> Any:
+    try:
+        return encode(value, declared)
+    except InvalidInput as error:
+        raise InvalidInput(f"$[{index}]: {error}", fields=f"$[{index}].{declared.name}") from None
