@@ -28,7 +28,7 @@ class CreateUserRequest(Wire, frozen=True):
     name: str
     """1 to 64 of the letters A-Z, a-z, digits, `_`, `.`, `@`, `+` and `-`; the last four only inside."""
     password: str
-    """8 to 128 characters."""
+    """12 to 128 characters."""
     role: Role
 
 
@@ -36,7 +36,7 @@ class ChangeUserRequest(Wire, frozen=True):
     """Body of `PATCH /users/{name}`; what it leaves out stays as it is."""
 
     password: str | msgspec.UnsetType = msgspec.UNSET
-    """8 to 128 characters."""
+    """12 to 128 characters."""
     role: Role | msgspec.UnsetType = msgspec.UNSET
     """For Owners only."""
     current_password: str | msgspec.UnsetType = msgspec.UNSET

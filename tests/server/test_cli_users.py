@@ -58,7 +58,7 @@ def test_what_the_server_refuses_is_told_in_its_words(run, secret_file, tmp_path
     assert "no user 'nobody'" in run("role", "nobody", "Reader", code=1)
     assert "is not allowed" in run("add", "a b", secret_file, code=1)
     (tmp_path / "short").write_text("short")
-    assert "8 to 128 characters" in run("add", "bob", f"--password-file={tmp_path / 'short'}", code=1)
+    assert "12 to 128 characters" in run("add", "bob", f"--password-file={tmp_path / 'short'}", code=1)
 
 
 def test_what_is_wrong_before_is_told_too(run, tmp_path):

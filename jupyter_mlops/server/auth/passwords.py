@@ -9,7 +9,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from jupyter_mlops.errors import InvalidRequest
 
-MINIMUM = 8
+MINIMUM = 12
 MAXIMUM = 128
 _LONGEST_CHECKED = 1024
 """Characters of an attempt that are looked at; longer passwords than today's rule allows were once set."""
@@ -23,7 +23,7 @@ def hash_password(password: str) -> str:
     Raises
     ------
     InvalidRequest
-        When it is shorter than 8 characters, or longer than 128; there is no other rule.
+        When it is shorter than 12 characters, or longer than 128; there is no other rule.
     """
     if not MINIMUM <= len(password) <= MAXIMUM:
         raise InvalidRequest(
