@@ -192,6 +192,18 @@ def _crowded(world: World, operation: Operation) -> Answer:
             world.server.request("DELETE", f"/sessions/{session}")
 
 
+def _many_batches(world: World, operation: Operation) -> Answer:
+    assert world.server.publish_code("slow", "1", "import time\ntime.sleep(60)").status == 201
+    begun = []
+    try:
+        while (answer := world.send(operation.id, [{}], name="slow", version="1")).status == 202:
+            begun.append(answer.json()["batchExecutionId"])
+        return answer
+    finally:
+        for batch in begun:
+            world.server.request("DELETE", f"/api/slow/1/batch/{batch}")
+
+
 def _unpicklable(world: World, operation: Operation) -> Answer:
     session = world.names["id of sessions"]
     path = f"/sessions/{session}/execute"
@@ -238,6 +250,7 @@ _SPECIAL: dict[Any, Any] = {
     ("consume", 422): lambda world, one: world.send(one.id, {"x": 0}, headers={"Prefer": "status=strict"}),
     ("consumeLatest", 422): lambda world, one: world.send(one.id, {"x": 0}, headers={"Prefer": "status=strict"}),
     ("createSession", 409): _crowded,
+    ("StartBatchExecution", 409): _many_batches,
     ("getWorkspaceObject", 409): _unpicklable,
     ("CreateSnapshot", 409): _unpicklable,
 }  # fmt: skip
