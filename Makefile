@@ -7,7 +7,7 @@ LAB_OPTIONS := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 SOURCES := pyproject.toml hatch_build.py labextension/package.json labextension/package-lock.json \
 	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/src/*/*.tsx labextension/style/*)
 
-.PHONY: demo lab test bench campaigns lint format clean help
+.PHONY: demo lab test bench campaigns operations lint format clean help
 
 help:
 	@echo "make demo    publish a notebook's function, call it, and show what happened"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    set everything up and run the tests"
 	@echo "make bench   measure the server beside bare Tornado and FastAPI; needs wrk; takes about five minutes"
 	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make operations   write docs/operations.md anew, after a change to the HTTP interface"
 	@echo "make campaigns   kill kernels under load, for about ten minutes"
 
 demo: $(VENV)/.demo
@@ -66,3 +67,6 @@ $(VENV)/.test: $(VENV)/.python $(SOURCES)
 
 campaigns: $(VENV)/.test
 	$(BIN)/python campaigns/kernel_faults.py
+
+operations: $(VENV)/.test
+	$(BIN)/python tests/operations.py

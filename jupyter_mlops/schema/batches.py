@@ -23,8 +23,7 @@ class BatchState(StrEnum):
 class StartBatchExecutionResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The id of a new batch, under both names.
 
-    Machine Learning Server's SDK reads the first, its documents say
-    the second.
+    Machine Learning Server's SDK reads the first, its documents say the second.
     """
 
     BatchExecutionId: str
@@ -35,6 +34,10 @@ class BatchWebServiceResult(Wire, frozen=True):
     """The state of a batch, and the results there are, each in its place."""
 
     state: BatchState
+    """Pending: submitted, not yet scheduled; Ready: can be executed; InProgress: executing; then Complete, or Failed."""
     completed_item_count: int
+    """Items that are done."""
     total_item_count: int
+    """Items of the batch."""
     batch_execution_results: tuple[WebServiceResult, ...] = ()
+    """The answers, in the order of the items."""

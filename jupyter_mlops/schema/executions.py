@@ -11,9 +11,13 @@ class WebServiceResult(Wire, frozen=True):
     """What `POST /api/{name}/{version}` answers."""
 
     success: bool
+    """Whether the function returned."""
     error_message: str = ""
+    """Its traceback, if it raised."""
     console_output: str = ""
+    """What it printed."""
     changed_files: tuple[str, ...] = ()
+    """Names of the files that it changed."""
     output_files: dict[str, str | None] = {}
     """Declared artifact to its base64 content, or null when the call did not write it."""
     output_parameters: dict[str, Any] = {}

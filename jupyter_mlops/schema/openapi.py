@@ -151,7 +151,8 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    kind = "integer" if name == "index" else "string"  # the one number among the names
+    return {"name": name, "in": "path", "required": True, "schema": {"type": kind}}
 
 
 def _argument(argument: Argument) -> dict[str, Any]:

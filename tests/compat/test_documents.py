@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import operations
 import pytest
 from openapi_spec_validator import validate
 from tornado.websocket import WebSocketHandler
@@ -165,3 +166,56 @@ def test_service_documents_are_served_to_those_who_may_see_the_service(server):
         assert server.request("GET", f"/api/cars/latest/{name}").status == 200
         assert server.request("GET", f"/api/cars/1.0/{name}", token=None).status == 401
         assert server.request("GET", f"/api/none/1.0/{name}").status == 404
+
+
+def test_a_name_alone_calls_the_latest_version(server):
+    for version in ("1", "2"):
+        assert server.publish_code("latest-of", version, f"z = {version}", "", "z:integer").status == 201
+    answer = server.request("POST", "/api/latest-of", {})
+    assert answer.json()["outputParameters"] == {"z": 2}
+
+
+def test_the_table_of_operations_is_whole_and_up_to_date():
+    assert operations.missing() == []
+    assert operations.TABLE.read_text() == operations.table(), "run `make operations`"
+
+
+def test_the_example_is_the_sample_that_was_answered(server):
+    sample = {"t": {"hp": [110, 93]}}
+    for name, private in (("shown", False), ("hidden", True)):
+        made = server.publish_code(name, "1", "z = len(t)", "t:data.frame", "z:integer", sample=sample, private=private)
+        assert made.status == 201
+        document = server.request("GET", f"/api/{name}/1/openapi.json").json()
+        body = document["paths"][f"/api/{name}/1"]["post"]["requestBody"]["content"]["application/json"]
+        assert body.get("example") == (None if private else sample)
+        frame = document["components"]["schemas"]["InputParameters"]["properties"]["t"]
+        assert ("hp" in frame.get("properties", {})) is not private
+
+
+def test_the_batch_operations_of_a_service_are_machine_learning_servers():
+    document = service_swagger(SERVICE, OPERATIONS.values())
+    address = "/api/Tx%20Service/1.0/batch"
+    one, files = f"{address}/{{executionId}}", f"{address}/{{executionId}}/{{index}}/files"
+    for path, method, name, parameters in (
+        (address, "post", "StartBatchExecution", ["BatchWebServiceParameters", "parallelCount"]),
+        (address, "get", "GetBatchExecutions", []),
+        (one, "get", "GetBatchExecutionStatus", ["executionId", "showPartialResults"]),
+        (one, "delete", "CancelAndDeleteBatchExecution", ["executionId"]),
+        (files, "get", "GetBatchExecutionFiles", ["executionId", "index"]),
+        (f"{files}/{{fileName}}", "get", "GetBatchExecutionFile", ["executionId", "index", "fileName"]),
+    ):
+        operation = document["paths"][path][method]
+        assert operation["operationId"] == name
+        assert operation["tags"] == ["Tx Service"]
+        assert sorted(parameter["name"] for parameter in operation["parameters"]) == sorted(parameters)
+    start = document["paths"][address]["post"]
+    said = {parameter["name"]: parameter.get("description", "") for parameter in start["parameters"]}
+    assert said["parallelCount"].startswith(
+        "Number of threads used to process entries in the batch. Default value is 10"
+    )
+    assert start["description"] == "Consume the Tx Service web service asynchronously."
+    assert start["responses"]["202"]["schema"] == {"$ref": "#/definitions/StartBatchExecutionResponse"}
+    types = document["definitions"]
+    assert set(types["StartBatchExecutionResponse"]["properties"]) == {"BatchExecutionId", "batchExecutionId"}
+    states = types["BatchWebServiceResult"]["properties"]["state"]["enum"]
+    assert set(states) == {"Pending", "Ready", "InProgress", "Complete", "Failed"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import world as make_world
+from blake3 import blake3
 from world import OPERATIONS, SECRET, error_of, refusal
 
 REFUSALS = [
@@ -74,3 +77,15 @@ def test_malformed_bodies_are_refused_in_the_one_shape_or_taken(world, operation
     if answer.status >= 400:
         error_of(answer)
     assert SECRET not in answer.body.decode(errors="replace")
+
+
+def test_a_finished_upload_is_kept_as_a_snapshot(server):
+    stream = pickle.dumps({"x": 1}, protocol=5)
+    digest = blake3(stream).hexdigest()
+    manifest = {"stream": {"digest": digest, "size": len(stream)}}
+    upload = server.request("POST", "/uploads", {"manifest": manifest}).json()["id"]
+    assert server.request("PUT", f"/uploads/{upload}/{digest}", stream).status == 204
+    kept = server.request("POST", "/snapshots", {"upload": upload, "name": "kept"})
+    assert kept.status == 201
+    listed = {one["id"]: one["name"] for one in server.request("GET", "/snapshots").json()}
+    assert listed[kept.json()["snapshotId"]] == "kept"

@@ -31,6 +31,7 @@ BODIES: dict[str, Any] = {
     "publishWebServiceVersion": _PUBLISH | {"snapshotId": "unknown"},
     "patchWebServiceVersion": _PUBLISH,
     "createOrUpdateServicePool": {"MaxPoolSize": 2},
+    "rollbackWebService": {"revision": 1},
     "consume": {"x": 1},
     "consumeLatest": {"x": 1},
     "createSession": {"runtimeType": "COBOL"},
@@ -181,6 +182,17 @@ def _lacking(world: World, operation: Operation) -> Answer:
     return world.send(operation.id, body if operation.id == "keepSnapshot" else _PUBLISH | body)
 
 
+def _spoiled(world: World, operation: Operation) -> Answer:
+    """Go back to what answered its sample once, and does not any more."""
+    needed = world.server.data_dir.parent / "needed.txt"
+    needed.write_text("here")
+    code = f"z = open({str(needed)!r}).read()"
+    assert world.server.publish_code("spoiled", "1", code, "", "z:character", sample={}).status == 201
+    assert world.server.request("PATCH", "/services/spoiled/1", {"code": "z = ''"}).status == 200
+    needed.unlink()
+    return world.send(operation.id, name="spoiled", version="1")
+
+
 def _crowded(world: World, operation: Operation) -> Answer:
     opened = []
     try:
@@ -245,6 +257,7 @@ _SPECIAL: dict[Any, Any] = {
     ("publishWebService", 422): lambda world, one: world.send(one.id, {"code": "no code"}),
     ("publishWebServiceVersion", 422): lambda world, one: world.send(one.id, {"code": "no code"}, version="new"),
     ("patchWebServiceVersion", 422): lambda world, one: world.send(one.id, {"code": "no code"}),
+    ("rollbackWebService", 422): _spoiled,
     ("publishRealtimeWebServiceByNameVersion", 409): lambda world, one: world.send(one.id),
     ("createOrUpdateServicePool", 409): lambda world, one: world.send(one.id, {"InitialPoolSize": 256}),
     ("consume", 422): lambda world, one: world.send(one.id, {"x": 0}, headers={"Prefer": "status=strict"}),

@@ -57,7 +57,8 @@ class ServiceOpenAPI(BaseHandler):
         """Describe a service in OpenAPI 3.1, with all that is known of its inputs and outputs."""
         (service,) = self.managers.services.list(self.identity, name, version)
         self.set_header("Content-Disposition", 'attachment; filename="openapi.json"')
-        self.answer(service_openapi(service, declared()))
+        example = self.managers.services.example(self.identity, name, version)
+        self.answer(service_openapi(service, declared(), example))
 
 
 @cache

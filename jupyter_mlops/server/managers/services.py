@@ -12,7 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -94,6 +94,13 @@ class ServiceManager:
         else:
             found = [self._catalog.find(name, version)]
         return [view(revision, identity, self._catalog.settings(revision)) for revision in found]
+
+    def example(self, identity: Identity, name: str, version: str) -> Any:
+        """Inputs that a version has answered, as a call sends them; None when none are kept, or it is private."""
+        require(identity, Action.LIST)
+        revision = self._catalog.find(name, version)
+        kept = revision.sample and not revision.definition.private
+        return msgspec.json.decode(revision.sample) if kept else None
 
     async def publish(
         self, identity: Identity, name: str, version: str | None, request: PublishRequest
