@@ -6,9 +6,9 @@ from typing import Any, Self
 
 from jupyter_mlops.client.connect import Auth, connect
 from jupyter_mlops.client.definition import ServiceDefinition
+from jupyter_mlops.client.lookup import find, services_path
 from jupyter_mlops.client.patience import CONNECT_SECONDS, Patience
 from jupyter_mlops.client.pools import configure, pool_path
-from jupyter_mlops.client.publish import find, services_path
 from jupyter_mlops.client.service import Service, make_service
 from jupyter_mlops.client.session import Session, create_session, get_session, sessions
 from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from jupyter_mlops.capture import Capture
+from jupyter_mlops.client.lookup import find, services_path
 from jupyter_mlops.client.service import Service, make_service
 from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.errors import MLOpsError, NotFound
@@ -83,27 +84,6 @@ def send(transport: Transport, captured: Capture) -> str:
         _forget(transport, upload.id)
         raise
     return upload.id
-
-
-def find(transport: Transport, name: str | None = None, version: str | None = None) -> list[ServiceView]:
-    """Look services up, oldest first.
-
-    Parameters
-    ----------
-    transport:
-        The way to the server.
-    name:
-        Only this service's versions.
-    version:
-        Only this version.
-    """
-    answer = transport.request("GET", services_path(name, version))
-    return msgspec.json.decode(answer, type=list[ServiceView])
-
-
-def services_path(name: str | None = None, version: str | None = None) -> str:
-    """Path of all services, of one, or of one version."""
-    return "/services" + "".join(f"/{segment(part)}" for part in (name, version) if part is not None)
 
 
 def request_for(*, inputs: Any = msgspec.UNSET, outputs: Any = msgspec.UNSET, **keys: Any) -> PublishRequest:

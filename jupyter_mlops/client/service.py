@@ -12,6 +12,7 @@ import msgspec
 
 from jupyter_mlops.client.batch import Batch, executions
 from jupyter_mlops.client.encoding import encode, encode_column
+from jupyter_mlops.client.history import History
 from jupyter_mlops.client.pools import Pool, configure, look
 from jupyter_mlops.client.records import read_records
 from jupyter_mlops.client.response import ServiceResponse
@@ -38,7 +39,7 @@ _PYTHON_TYPES = {
 }
 
 
-class Service:
+class Service(History):
     """A version of a service; its consume function is an attribute named after the service's alias.
 
     Parameters

@@ -70,7 +70,7 @@ def _service_names(shell: Any) -> list[str]:
     transport = getattr(magics, "connected", None)
     if transport is None:
         return []
-    from jupyter_mlops.client.publish import find
+    from jupyter_mlops.client.lookup import find
 
     try:
         return sorted({view.name for view in find(transport)})

@@ -89,7 +89,7 @@ class MLOpsMagics(Magics):
     @line_magic
     def services(self, line: str) -> Any:
         """Show the services, or one of them."""
-        from jupyter_mlops.client.publish import find
+        from jupyter_mlops.client.lookup import find
         from jupyter_mlops.client.service import make_service
         from jupyter_mlops.notebook.display import ServiceTable
 
@@ -143,7 +143,7 @@ class MLOpsMagics(Magics):
         print("Disconnected; the next magic finds or starts this account's server.")  # noqa: T201
 
     def _status(self) -> None:
-        from jupyter_mlops.client.publish import find
+        from jupyter_mlops.client.lookup import find
 
         transport = self.connection()
         health = transport.json("GET", "/health")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.failures import Failure, FailureView
-from jupyter_mlops.schema.operations import SERVICES, Content
+from jupyter_mlops.schema.operations import SERVICES, Argument, Content
 from jupyter_mlops.schema.revisions import RevisionView, RollbackRequest
 from jupyter_mlops.server.handlers.base import BaseHandler
 from jupyter_mlops.server.handlers.operations import operation
@@ -22,9 +23,7 @@ class Revisions(BaseHandler):
 class Rollback(BaseHandler):
     """`/services/{name}/{version}/rollback`."""
 
-    @operation(
-        "rollbackWebService", SERVICES, Action.PUBLISH, takes=RollbackRequest, refuses=(400, 404, 409, 422, 503)
-    )
+    @operation("rollbackWebService", SERVICES, Action.PUBLISH, takes=RollbackRequest, refuses=(400, 404, 422, 503))
     async def post(self, name: str, version: str) -> None:
         """Let a version point at another of its revisions, once that has loaded."""
         request = self.decode(RollbackRequest)
@@ -35,10 +34,20 @@ class Rollback(BaseHandler):
 class ServiceSnapshot(BaseHandler):
     """`/services/{name}/{version}/snapshot`."""
 
-    @operation("getServiceSnapshot", SERVICES, Action.PUBLISH, gives={200: Content("application/zip")}, refuses=(404,))
+    @operation(
+        "getServiceSnapshot",
+        SERVICES,
+        Action.PUBLISH,
+        gives={200: Content("application/zip")},
+        refuses=(400, 404),
+        arguments=(Argument("revision", int, "Number of the revision; the one in force by default.", least=1),),
+    )
     async def get(self, name: str, version: str) -> None:
         """Download what a version holds as a zip file: its code, objects and files."""
-        path = await self.managers.revisions.archive(self.identity, name, version)
+        number = self.get_query_argument("revision", "")
+        if number and not (number.isascii() and number.isdecimal()):
+            raise InvalidRequest(f"revision {number[:20]!r} is not a whole number", fields="$.revision")
+        path = await self.managers.revisions.archive(self.identity, name, version, int(number) if number else None)
         file = path.open("rb", buffering=0)
         path.unlink()
         await self.send_file(file, f"{name}-{version}.zip", "application/zip")

@@ -65,21 +65,33 @@ class RevisionManager:
         PublishRefused
             When it does not load any more; what is in force stays.
         """
-        current = self._mine(identity, name, version)
-        known = await self._store.revisions(current.name, current.version)
-        wanted = next((one for one in known if one.number == number), None)
-        if wanted is None:
-            numbers = ", ".join(str(one.number) for one in known)
-            raise NotFound(f"{name} {version} has no revision {number}; it has {numbers}", fields="$.revision")
-        return await self._services.switch(identity, wanted)
+        return await self._services.switch(identity, await self._find(self._mine(identity, name, version), number))
 
-    async def archive(self, identity: Identity, name: str, version: str) -> Path:
-        """Write what is in force of a version as a zip file, which is the caller's to remove: its path."""
+    async def archive(self, identity: Identity, name: str, version: str, number: int | None) -> Path:
+        """Write a revision of a version, the one in force by default, as a zip file, the caller's to remove: its path.
+
+        Raises
+        ------
+        NotFound
+            When the version has no revision of that number.
+        """
         revision = self._mine(identity, name, version)
+        if number is not None:
+            revision = await self._find(revision, number)
         if revision.manifest is None:
             return await self._archives.write("service.json", revision, None)
         with self._uploads.leased(revision.manifest):
             return await self._archives.write("service.json", revision, revision.manifest)
+
+    async def _find(self, current: Revision, number: int) -> Revision:
+        known = await self._store.revisions(current.name, current.version)
+        for one in known:
+            if one.number == number:
+                return one
+        numbers = ", ".join(str(one.number) for one in known)
+        raise NotFound(
+            f"{current.name} {current.version} has no revision {number}; it has {numbers}", fields="$.revision"
+        )
 
     def _mine(self, identity: Identity, name: str, version: str) -> Revision:
         require(identity, Action.PUBLISH)
