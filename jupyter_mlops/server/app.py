@@ -123,6 +123,7 @@ class ServeApp(JupyterApp):
         0, config=True, help="Most scoring kernels at a time, all services together; 0 for eight a core, at least 16."
     )
     max_batch_parallelism = Int(100, min=1, config=True, help="Most items of one batch that run at a time.")
+    batch_retention = Float(86400.0, config=True, help="Seconds for which a batch is kept after its end.")
     sessions_per_user = Int(10, config=True, help="Most sessions that one user may have open at a time.")
     session_idle_timeout = Float(
         4 * 3600.0, config=True, help="Seconds without a request after which a session is closed."
@@ -208,7 +209,11 @@ class Server:
         self._pools = PoolManager(services, self._catalog, self._executions, budget, metrics)
         archives = Archives(self._uploads, directory / "uploads")
         self._batches = BatchManager(
-            self._catalog, self._executions, directory / "batches", settings.max_batch_parallelism
+            self._catalog,
+            self._executions,
+            directory / "batches",
+            most_parallel=settings.max_batch_parallelism,
+            kept_seconds=settings.batch_retention,
         )
         self._snapshots = SnapshotManager(SnapshotStore(self._database), self._uploads, archives)
         self._sessions = SessionManager(

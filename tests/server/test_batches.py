@@ -1,6 +1,7 @@
 """Batches over plain HTTP: every result in its place, on the revision they were submitted to."""
 
 import base64
+import itertools
 import json
 import threading
 import time
@@ -145,8 +146,6 @@ class TestResults:
         assert server.request("GET", "/api/moving/latest/batch").json() == [batch.id]
 
     def test_a_batchable_service_groups_the_rows(self, server):
-        import cloudpickle  # noqa: F401  # the client needs it
-
         from jupyter_mlops import DeployClient
 
         def doubled(x):
@@ -157,6 +156,21 @@ class TestResults:
             definition.batchable().sample({"x": 1.0}).deploy()
         batch = Batch(server, "grouped", [{"x": n} for n in range(300)], "?parallelCount=100")
         assert batch.values() == [2 * n for n in range(300)]
+
+    def test_rows_that_are_late_together_run_again_alone(self, server):
+        from jupyter_mlops import DeployClient
+
+        def nap(x):
+            import time
+
+            time.sleep(0.05 * len(x))
+            return x
+
+        with DeployClient(server.url, auth=server.token) as client:
+            definition = client.service("napping").version("1").code_fn(nap).inputs(x=float).outputs(y=float)
+            definition.batchable().sample({"x": 1.0}).timeout(1.5).kernels(1, 1).deploy()
+        batch = Batch(server, "napping", [{"x": n} for n in range(60)], "?parallelCount=100")
+        assert batch.values() == list(range(60))
 
     def test_large_inputs_and_answers(self, server):
         code = "z = text[::-1]"
@@ -274,6 +288,16 @@ class TestOwners:
         eventually(lambda: server.request("GET", batches[0].base, token=token).json() == [b.id for b in batches[2:]])
         assert batches[1].ask().status == 404
         assert batches[2].ask().status == 200
+
+    def test_finished_batches_are_kept_as_long_as_the_setting_says_and_capped_at_its_count(self, start_server):
+        server = start_server("--ServeApp.batch_retention=2", "--ServeApp.max_batch_parallelism=1")
+        code = "import time\ntime.sleep(0.1)\ny = time.time()"
+        assert server.publish_code("aging", "1", code, "", "y:numeric").status == 201
+        batch = Batch(server, "aging", [{}] * 4, "?parallelCount=4")
+        times = batch.values()
+        assert all(later - earlier >= 0.1 for earlier, later in itertools.pairwise(times))
+        eventually(lambda: batch.ask().status == 404)
+        eventually(lambda: not list((server.data_dir / "batches").iterdir()))
 
 
 class TestCancel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from jupyter_mlops.errors import InvalidRequest
@@ -73,10 +74,11 @@ class Batch(BaseHandler):
         partial = self._partial()
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.set_header("Content-Disposition", 'attachment; filename="results.json"')
-        pieces = self.managers.batches.answer(self.identity, name, version, execution_id, partial=partial)
-        async for piece in pieces:
-            self.write(piece)
-            await self.flush()
+        answer = self.managers.batches.answer(self.identity, name, version, execution_id, partial=partial)
+        async with contextlib.aclosing(answer) as pieces:  # its files are in use until it is closed
+            async for piece in pieces:
+                self.write(piece)
+                await self.flush()
         await self.finish()
 
     @operation("CancelAndDeleteBatchExecution", CONSUMPTION, Action.CONSUME, gives={200: list[str]}, refuses=(404,))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from jupyter_mlops.errors import Conflict, InvalidRequest, NotFound, Unavailable
@@ -19,7 +18,6 @@ from jupyter_mlops.server.managers.executions import ExecutionManager
 DEFAULT_PARALLEL = 10
 UNFINISHED_PER_USER = 20
 FINISHED_PER_USER = 100
-KEPT_SECONDS = 86400.0
 SWEEP_SECONDS = 30.0
 
 
@@ -34,13 +32,24 @@ class BatchManager:
         For large inputs, large answers and artifacts; it is the manager's own.
     most_parallel:
         Most items of one batch that run at a time, whatever its submitter asks for.
+    kept_seconds:
+        How long a batch is kept after its end.
     """
 
-    def __init__(self, catalog: Catalog, executions: ExecutionManager, directory: Path, most_parallel: int) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        executions: ExecutionManager,
+        directory: Path,
+        *,
+        most_parallel: int,
+        kept_seconds: float,
+    ) -> None:
         self._catalog = catalog
         self._executions = executions
         self._directory = directory
         self._most_parallel = most_parallel
+        self._kept_seconds = kept_seconds
         self._batches: dict[str, Batch] = {}
         self._deleting: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -109,9 +118,9 @@ class BatchManager:
         self._catalog.find(name, version)
         return [batch.id for batch in self._batches.values() if _visible(batch, identity, name, version)]
 
-    async def answer(
+    def answer(
         self, identity: Identity, name: str, version: str, identifier: str, *, partial: bool
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The state of a batch and its results, as JSON in pieces.
 
         Raises
@@ -119,10 +128,7 @@ class BatchManager:
         NotFound
             When the caller has no such batch.
         """
-        batch = self._find(identity, name, version, identifier)
-        async with contextlib.aclosing(batch.answer(partial=partial)) as pieces:
-            async for piece in pieces:
-                yield piece
+        return self._find(identity, name, version, identifier).answer(partial=partial)
 
     async def delete(self, identity: Identity, name: str, version: str, identifier: str) -> None:
         """Cancel a batch, if it runs, and delete it.
@@ -192,9 +198,10 @@ class BatchManager:
         self._catalog.find(name, version)
         batch = self._batches.get(identifier)
         if batch is None or not _visible(batch, identity, name, version):
+            hours = f"{self._kept_seconds / 3600:g} hours"
             raise NotFound(
                 f"you have no such batch of service {name} version {version}; GET /api/{name}/{version}/batch lists "
-                f"yours (a batch is kept for {KEPT_SECONDS / 3600:.0f} hours after its end, and not past the server's)",
+                f"yours (a batch is kept for {hours} after its end, and not past the server's)",
                 fields="executionId",
             )
         return batch
@@ -216,8 +223,8 @@ class BatchManager:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            limit = time.monotonic() - KEPT_SECONDS
+            await asyncio.sleep(min(SWEEP_SECONDS, self._kept_seconds / 2))
+            limit = time.monotonic() - self._kept_seconds
             for batch in [batch for batch in self._batches.values() if batch.done and batch.ended < limit]:
                 self._drop(batch)
 
