@@ -34,6 +34,11 @@ LIMIT_OF_ALL = 40
 class TookTooLong(MLOpsError):
     """The object's own code ran longer than it may."""
 
+    def __init__(self, message: str = "", *, stalled: bool = True) -> None:
+        super().__init__(message)
+        self.stalled = stalled
+        """Whether nothing happened for too long; False when it went on, and on."""
+
 
 class _TimeUp(BaseException):
     """Raised in the middle of the object's code; not an Exception, which it might catch."""
@@ -82,7 +87,9 @@ class Watch:
         try:
             return limit(call)
         except _TimeUp:
-            raise TookTooLong(f"it took longer than {self.seconds:g} seconds") from None
+            stalled = time.monotonic() < self._end or self.total <= self.seconds
+            limit_was = self.seconds if stalled else self.total
+            raise TookTooLong(f"it took longer than {limit_was:g} seconds", stalled=stalled) from None
         finally:
             self._running = False
 

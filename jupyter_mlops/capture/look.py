@@ -78,7 +78,7 @@ def attributes(obj: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind in bases(type(obj)):
         for name, part in class_attributes(kind).items():
-            if type(part) is GetSetDescriptorType and name == "__dict__" and kind is not type:
+            if name == "__dict__" and type(part) in {GetSetDescriptorType, MemberDescriptorType} and kind is not type:
                 state = part.__get__(obj)
                 if type(state) is dict:
                     found |= {key: value for key, value in state.items() if type(key) is str}

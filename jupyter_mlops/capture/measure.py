@@ -35,7 +35,6 @@ class Measure:
     holds: tuple[str, ...] = ()
     """Other names whose objects it came to, and did not enter."""
     modules: dict[str, None] = field(default_factory=dict)
-    has_code: bool = False
 
 
 class Meter:
@@ -55,6 +54,8 @@ class Meter:
         Objects, by id, at which to stop.
     dropped:
         Names that must not go along.
+    meet:
+        Is shown large containers and texts, and may give one a name at which to stop.
     """
 
     def __init__(
@@ -66,7 +67,11 @@ class Meter:
         watch: Watch,
         stop: Mapping[int, str],
         dropped: frozenset[str] = frozenset(),
+        meet: Callable[[Any], str | None] | None = None,
     ) -> None:
+        self._meet = meet
+        self.last = Measure()
+        """What the last measuring has shown, also when it failed half-way."""
         self._namespace = namespace
         self._labels = labels
         self._arrays = arrays
@@ -97,16 +102,18 @@ class Meter:
             return True
 
         pickler = self._pickler(sink, weigh, self._watch)
-        pickler.dump(value)
-        return Measure(
-            size=sink.size,
-            spans=spans,
-            reads=tuple(pickler.uses.reads),
-            writes=tuple(pickler.uses.writes),
-            holds=tuple(pickler.held),
-            modules=pickler.modules,
-            has_code=pickler.has_code,
-        )
+        try:
+            pickler.dump(value)
+        finally:
+            self.last = Measure(
+                size=sink.size,
+                spans=spans,
+                reads=tuple(pickler.uses.reads),
+                writes=tuple(pickler.uses.writes),
+                holds=tuple(pickler.held),
+                modules=pickler.modules,
+            )
+        return self.last
 
     def blame(self, name: str, value: Any, error: Exception) -> str:
         """Say why a name cannot go along, from the path of the part that is to blame.
@@ -135,6 +142,7 @@ class Meter:
             watch=watch,
             stop=self._stop,
             dropped=self._dropped,
+            meet=self._meet,
         )
 
 

@@ -28,6 +28,7 @@ from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
 PROTOCOL = 5
 
 _REFERENCE = "name"
+_MEETABLE = frozenset({list, dict, set, frozenset, tuple, str})
 _FILES = io.IOBase.__mro__[1]
 
 
@@ -59,6 +60,8 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         Objects, by id, at which to stop: other captured names. None for the real stream.
     dropped:
         Names that must not go along.
+    meet:
+        Is shown large containers and texts in a measuring pass, and may give one a name at which to stop.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         watch: Watch | None = None,
         stop: Mapping[int, str] | None = None,
         dropped: frozenset[str] = frozenset(),
+        meet: Callable[[Any], str | None] | None = None,
     ) -> None:
         super().__init__(file, protocol=PROTOCOL, buffer_callback=buffer_callback)
         self._buffer = buffer_callback
@@ -82,6 +86,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._watch = watch or Watch(CAPTURE_SECONDS)
         self._stop = stop
         self._dropped = dropped
+        self._meet = meet
         self._main = _Stand()
         self._code = _Stand()
         self._root: Any = None
@@ -114,6 +119,8 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
             return MAIN_REFERENCE
         if self._stop is not None and obj is not self._root:
             name = self._stop.get(id(obj))
+            if name is None and self._meet is not None and type(obj) in _MEETABLE:
+                name = self._meet(obj)
             if name is not None:
                 self.held[name] = None
                 return (_REFERENCE, name)

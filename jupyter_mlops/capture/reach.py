@@ -6,11 +6,13 @@ import dis
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
+from jupyter_mlops.capture.look import module_of
+
 _OUTPUT_CACHE = re.compile(r"_{1,3}|_\d+|_i{0,3}\d*|_[ido]h")
-_SHELL_NAMES = frozenset({"In", "Out", "get_ipython"})
+_SHELL_NAMES = frozenset({"In", "Out", "get_ipython", "_exit_code", "_rwho_ls"})
 _SHELL_FUNCTIONS = frozenset({"exit", "quit", "open", "display"})
 
 
@@ -60,7 +62,7 @@ def uses(code: CodeType) -> Uses:
             match instruction.opname:
                 case "LOAD_GLOBAL":
                     found.reads[instruction.argval] = None
-                case "LOAD_NAME" | "LOAD_CLASSDEREF" if instruction.argval not in stored:
+                case "LOAD_NAME" | "LOAD_CLASSDEREF" | "LOAD_FROM_DICT_OR_GLOBALS" if instruction.argval not in stored:
                     found.reads[instruction.argval] = None
                 case "STORE_GLOBAL" | "DELETE_GLOBAL":
                     found.writes[instruction.argval] = None
@@ -93,7 +95,10 @@ def belongs_to_shell(name: str, namespace: Mapping[str, Any]) -> bool:
         return True
     if name.startswith("__") and name.endswith("__"):
         return True
-    value = namespace.get(name)
+    if name not in _SHELL_FUNCTIONS:
+        return False
+    value: Any = namespace.get(name)
+    kind = type(value)
     # IPython's `open` says that it comes from `_io`; where its code lives tells better.
-    home = str(getattr(value, "__globals__", {}).get("__name__", "") or getattr(value, "__module__", ""))
-    return name in _SHELL_FUNCTIONS and home.partition(".")[0] in {"IPython", "ipykernel", "_sitebuiltins"}
+    home = value.__globals__.get("__name__") if kind is FunctionType else module_of(kind)
+    return str(home).partition(".")[0] in {"IPython", "ipykernel", "_sitebuiltins"}

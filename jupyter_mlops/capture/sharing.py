@@ -113,9 +113,9 @@ def reduce_pandas(obj: Any, kind: type) -> Any:
         return (kind, (block, obj.axes[0])) if _is_shared(block) else NotImplemented
     if not _is_shared(obj):
         return NotImplemented
-    references = obj.refs
     make, arguments = obj.__reduce_ex__(5)[:2]
-    return arrays.same_block, (make, arguments, references)
+    # pandas copies a view with gaps when it is pickled; its own values are what is shared.
+    return arrays.same_block, (make, (obj.values, *arguments[1:]), obj.refs)
 
 
 def _has_a_way(array: Any) -> bool:

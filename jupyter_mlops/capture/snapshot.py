@@ -13,7 +13,6 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from jupyter_mlops.capture.datafiles import chosen_files, mapped
-from jupyter_mlops.capture.environment import environment
 from jupyter_mlops.capture.files import local_modules
 from jupyter_mlops.capture.fingerprint import Fingerprinter
 from jupyter_mlops.capture.hashing import Digests
@@ -26,6 +25,7 @@ from jupyter_mlops.capture.reach import belongs_to_shell
 from jupyter_mlops.capture.secrets import Finding, find_secrets
 from jupyter_mlops.capture.sharing import Arrays
 from jupyter_mlops.capture.spans import Span, located, span_of, union
+from jupyter_mlops.environments import environment
 from jupyter_mlops.errors import CaptureError
 from jupyter_mlops.schema.snapshots import Blob, Captured, Manifest, SnapshotFile
 

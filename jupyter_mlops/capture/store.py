@@ -13,6 +13,7 @@ import msgspec
 from jupyter_mlops.capture.hashing import digest_of_file
 from jupyter_mlops.capture.limits import Progress
 from jupyter_mlops.capture.snapshot import Capture
+from jupyter_mlops.environments import differences
 from jupyter_mlops.errors import CaptureError
 from jupyter_mlops.objects import read_objects
 from jupyter_mlops.schema.snapshots import Manifest
@@ -89,15 +90,19 @@ def restore(path: Path, namespace: dict[str, Any] | None = None, *, check: bool 
     Raises
     ------
     CaptureError
-        When the manifest is not one, or a blob is missing or damaged.
-    OtherPython
-        When it holds functions that another Python compiled.
+        When the manifest is not one, a blob is missing or damaged, or another Python compiled its functions.
     """
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except msgspec.DecodeError as error:
         raise CaptureError(f"{path} is not a snapshot's manifest: {error}") from error
     manifest.check()
+    fatal = [row for row in differences(manifest.environment).fatal if row.what == "Python"]
+    if fatal:
+        raise CaptureError(
+            f"the snapshot {path} needs Python {fatal[0].recorded}, and this is {fatal[0].here}: it holds "
+            "functions compiled by that one, which no other runs; load it there, or capture it again here"
+        )
     for key, size in manifest.blobs().items():
         blob = path.parent / key
         if not _is_there(blob, size) or (check and digest_of_file(blob) != key):

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
-from jupyter_mlops.capture.limits import SURVEY_SECONDS, Progress
-from jupyter_mlops.capture.surveys import Survey
+from jupyter_mlops.capture.cautions import cautions_of
+from jupyter_mlops.capture.labels import Labels
+from jupyter_mlops.capture.limits import SURVEY_SECONDS, Progress, TookTooLong, Watch
+from jupyter_mlops.capture.look import is_a, type_name
+from jupyter_mlops.capture.measure import Measure, Meter, kind_of
+from jupyter_mlops.capture.reach import belongs_to_shell
+from jupyter_mlops.capture.secrets import find_secrets
+from jupyter_mlops.capture.shapes import shape_of
+from jupyter_mlops.capture.sharing import Arrays
+from jupyter_mlops.capture.snapshot import SHARED_BY_VALUE
+from jupyter_mlops.capture.surveys import Caution, Survey, Variable, Weight
+from jupyter_mlops.errors import CaptureError
+
+OF_ALL = 4
+"""A variable whose objects are many, but none of which hangs, may take this many times the limit."""
+
+_MANY = 4096
+"""Items or characters from which it is worth knowing that two variables hold the same."""
 
 
 def survey(
@@ -38,11 +57,172 @@ def survey(
     progress:
         Told before each variable: its name, how many are done, and of how many.
     seconds:
-        How long one variable may take; one that takes longer is listed with that as its problem.
+        How long one object may keep the survey waiting. A variable with an object that takes longer cannot go
+        along; one that merely has very many is listed without its size.
 
     Raises
     ------
     CaptureError
         When there is no variable of a name that was given.
     """
-    raise NotImplementedError
+    kept, dropped = tuple(keep), tuple(drop)
+    named = (*([function] if function else []), *([init] if init else []), *kept, *dropped)
+    for name in named:
+        if name not in namespace:
+            raise CaptureError(f"there is no {name!r} here: define it in a cell first, or check the spelling")
+    values = {name: value for name, value in list(namespace.items()) if not belongs_to_shell(name, namespace)}
+    modules = tuple(name for name, value in values.items() if is_a(value, ModuleType))
+    values = {name: value for name, value in values.items() if name not in modules}
+    variables, parts = _Surveyor(namespace, progress, seconds).run(values)
+    found = Survey(variables, (), function, init, modules, parts)
+    wanted = [name for name in (function, init) if name is not None]
+    chosen = found.needed(wanted) if wanted else frozenset(values)
+    chosen = frozenset(name for name in chosen if found[name].capturable and not found[name].secret)
+    found = replace(
+        found,
+        variables=_with_paths(found, wanted),
+        selected=tuple(name for name in values if name in chosen),
+    )
+    # A module may be named too: it is imported, which needs no choice.
+    return found.select(keep=[name for name in kept if name in found], drop=[name for name in dropped if name in found])
+
+
+class _Surveyor:
+    """Measures each variable, and finds what several of them hold."""
+
+    def __init__(self, namespace: dict[str, Any], progress: Progress | None, seconds: float) -> None:
+        self._progress = progress
+        self._stop: dict[int, str] = {}
+        self._large = LargeObjects()
+        self._meter = Meter(
+            namespace,
+            Labels(),
+            arrays=Arrays(),
+            watch=Watch(seconds, seconds * OF_ALL),
+            stop=self._stop,
+            meet=self._large.meet,
+        )
+
+    def run(self, values: Mapping[str, Any]) -> tuple[tuple[Variable, ...], dict[str, Weight]]:
+        """Look at each value."""
+        for name, value in values.items():
+            if not is_a(value, SHARED_BY_VALUE):
+                self._stop.setdefault(id(value), name)
+        looks = {}
+        for done, (name, value) in enumerate(values.items()):
+            if self._progress is not None:
+                self._progress(name, done, len(values))
+            looks[name] = self._look(name, value)
+        # What turned out to be shared was still weighed with the first that holds it.
+        for name in self._large.to_repeat():
+            looks[name] = self._look(name, values[name])
+        parts = {name: self._look(name, value)[0] for name, value in self._large.parts.items()}
+        weights = {name: _weight(one, self._alias(name, values[name])) for name, (one, _) in looks.items()}
+        shared = {name: _weight(one, None) for name, one in parts.items()}
+        whole = Survey(tuple(Variable(name, "", "", weight=one) for name, one in weights.items()), (), parts=shared)
+        found = [
+            self._variable(name, value, looks[name], weights[name], whole.total([name]))
+            for name, value in values.items()
+        ]
+        problems = {one.name: one.problem for one in found if one.problem}
+        return tuple(_with_inherited(one, problems, whole) for one in found), shared
+
+    def _look(self, name: str, value: Any) -> tuple[Measure, str | None]:
+        """What was measured, and why it cannot go along; None for one that has merely not been measured in full."""
+        self._large.name = name
+        try:
+            return self._meter.measure(value), ""
+        # Pickling runs the objects' own code, which may raise anything.
+        except Exception as error:  # noqa: BLE001
+            if isinstance(error, TookTooLong) and not error.stalled:
+                return self._meter.last, None
+            return self._meter.last, self._meter.blame(name, value, error)
+
+    def _alias(self, name: str, value: Any) -> str | None:
+        """Another name of the same object, the first one."""
+        first = self._stop.get(id(value), name)
+        return None if first == name or is_a(value, SHARED_BY_VALUE) else first
+
+    def _variable(
+        self, name: str, value: Any, look: tuple[Measure, str | None], weight: Weight, total: int
+    ) -> Variable:
+        measure, problem = look
+        size = total if problem == "" else None
+        cautions = list(cautions_of(name, value, size))
+        cautions += [Caution("secret", one.where, one.text) for one in find_secrets(name, value)]
+        if problem is None:
+            cautions.append(Caution("large", name, "so many objects that they were not all measured"))
+        return Variable(
+            name=name,
+            type=type_name(value, home=True),
+            kind=kind_of(value),
+            shape=shape_of(value),
+            size=size,
+            problem=problem or "",
+            cautions=tuple(cautions),
+            weight=weight,
+            reads=measure.reads,
+            makes=measure.writes,
+        )
+
+
+class LargeObjects:
+    """Large containers and texts without a name: when a second variable holds one, it counts once."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        """The variable that is being measured."""
+        self.parts: dict[str, Any] = {}
+        self._first: dict[int, tuple[Any, str]] = {}
+        self._shared: dict[int, str] = {}
+
+    def meet(self, obj: Any) -> str | None:
+        """The name that an object has got because several variables hold it.
+
+        Parameters
+        ----------
+        obj:
+            A list, dict, set, tuple or text.
+        """
+        if len(obj) < _MANY:
+            return None
+        key = id(obj)
+        first = self._first.setdefault(key, (obj, self.name))  # held, so that its id stays its own
+        if key not in self._shared and first[1] != self.name:
+            self._shared[key] = f"{type(obj).__name__} {len(self._shared) + 1} in {first[1]}"
+            self.parts[self._shared[key]] = obj
+        return self._shared.get(key)
+
+    def to_repeat(self) -> list[str]:
+        """The variables that were measured with something that turned out to be shared."""
+        return list(dict.fromkeys(self._first[key][1] for key in self._shared))
+
+
+def _with_inherited(one: Variable, problems: Mapping[str, str], whole: Survey) -> Variable:
+    """A variable that holds another one cannot go along when that one cannot."""
+    if one.problem:
+        return one
+    inner = next((name for name in whole.held([one.name]) if name in problems), None)
+    if inner is None:
+        return one
+    return replace(one, size=None, problem=f"{one.name} holds {inner}, which cannot go along ({problems[inner]})")
+
+
+def _weight(measure: Measure, alias: str | None) -> Weight:
+    if alias is not None:
+        return Weight(0, (), (alias,))
+    return Weight(measure.size, tuple(measure.spans), measure.holds)
+
+
+def _with_paths(found: Survey, wanted: list[str]) -> tuple[Variable, ...]:
+    """The variables, each with the shortest way from the function: by what code reads, and by what objects hold."""
+    paths: dict[str, tuple[str, ...]] = {name: (name,) for name in wanted}
+    queue = deque(wanted)
+    while queue:
+        name = queue.popleft()
+        one = found[name]
+        for step in (*one.reads, *one.weight.parts):
+            if step in found and step not in paths:
+                paths[step] = (*paths[name], step)
+                queue.append(step)
+    return tuple(replace(one, path=paths.get(one.name, ())) for one in found.variables)

@@ -90,10 +90,12 @@ class Missing:
     name: str
     readers: tuple[str, ...]
     """The selected functions and classes whose code reads it."""
+    reason: str = "is left out"
 
     def __str__(self) -> str:
         verb = "reads" if len(self.readers) == 1 else "read"
-        return f"{' and '.join(self.readers)} {verb} {self.name}, which is left out: a call would fail with a NameError"
+        who = " and ".join(self.readers)
+        return f"{who} {verb} {self.name}, which {self.reason}: a call would fail with a NameError"
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,35 @@ class Survey:
         kept, dropped = tuple(keep), frozenset(drop)
         for name in (*kept, *dropped):
             self[name]
-        chosen = (frozenset(self.selected) | frozenset(kept)) - dropped
+        chosen = frozenset(self.selected) | {name for name in self.needed(kept) if self._may_go(name, kept)}
         if self.function is not None and dropped:
-            wanted = [self.function, *([self.init] if self.init else []), *kept]
-            wanted += [name for name in self.selected if not self[name].reached]
-            chosen &= self._reached(wanted, dropped)
+            wanted = [name for name in (self.function, self.init) if name is not None]
+            extra = frozenset(self.selected) - self.needed(wanted)
+            chosen &= self.needed([*wanted, *kept, *extra], dropped)
+        chosen -= dropped
         return replace(self, selected=tuple(one.name for one in self.variables if one.name in chosen))
+
+    def _may_go(self, name: str, kept: tuple[str, ...]) -> bool:
+        return name in kept or (self[name].capturable and not self[name].secret)
+
+    def needed(self, names: Iterable[str], without: Collection[str] = ()) -> frozenset[str]:
+        """These variables, and all that their code reads, and so on.
+
+        Parameters
+        ----------
+        names:
+            Where to begin.
+        without:
+            Names that are left out, with what only they read.
+        """
+        found: set[str] = set()
+        queue = [name for name in names if name not in without]
+        while queue:
+            name = queue.pop()
+            if name not in found and name in self:
+                found.add(name)
+                queue += [read for read in self[name].reads if read not in without]
+        return frozenset(found)
 
     def total(self, names: Iterable[str] | None = None) -> int:
         """Bytes of a snapshot of these variables; what several of them hold counts once.
@@ -163,7 +188,7 @@ class Survey:
         """
         own = 0
         spans: list[Span] = []
-        for weight in self._weights(self.selected if names is None else names).values():
+        for weight in self.held(self.selected if names is None else names).values():
             own += weight.own
             spans += weight.spans
         return own + union(spans)
@@ -197,26 +222,29 @@ class Survey:
             for name in one.reads:
                 if name not in chosen and name not in made and name in self and one.name != self.init:
                     readers.setdefault(name, []).append(one.name)
-        return tuple(Missing(name, tuple(found)) for name, found in readers.items())
+        return tuple(Missing(name, tuple(found), self._reason(name)) for name, found in readers.items())
 
-    def _reached(self, wanted: Iterable[str], without: Collection[str]) -> frozenset[str]:
-        found: set[str] = set()
-        queue = [name for name in wanted if name not in without]
-        while queue:
-            name = queue.pop()
-            if name in found or name not in self:
-                continue
-            found.add(name)
-            queue += [read for read in self[name].reads if read not in without]
-        return frozenset(found)
+    def _reason(self, name: str) -> str:
+        one = self[name]
+        if one.problem:
+            return f"cannot go along ({one.problem})"
+        if one.secret:
+            return f"looks like a secret and is left out unless it is kept (--keep {name}); or read it in --init"
+        return "is left out"
 
-    def _weights(self, names: Iterable[str]) -> dict[str, Weight]:
-        """The weights of the names and of all that they hold, each once."""
+    def held(self, names: Iterable[str]) -> dict[str, Weight]:
+        """The weights of these variables and of all that they hold, each once, by name.
+
+        Parameters
+        ----------
+        names:
+            Variables.
+        """
         known = {one.name: one.weight for one in self.variables} | dict(self.parts)
         found: dict[str, Weight] = {}
         queue = list(names)
         while queue:
-            name = queue.pop()
+            name = queue.pop(0)
             if name not in found and name in known:
                 found[name] = known[name]
                 queue += known[name].parts

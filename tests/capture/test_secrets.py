@@ -1,0 +1,28 @@
+"""Secrets are found by name and by form; what only looks like one goes along."""
+
+import pytest
+from secret_corpus import HARMLESS, SECRETS
+
+from jupyter_mlops.capture.secrets import find_secrets
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_is_found(name):
+    found = find_secrets(name, SECRETS[name])
+    assert found
+    told = " ".join(f"{one.where} {one.text}" for one in found)
+    assert len(told) < 2000
+
+
+def test_hardly_anything_harmless_is_taken_for_a_secret():
+    assert len(SECRETS) >= 40
+    assert len(HARMLESS) >= 60
+    alarms = {name: found for name, value in HARMLESS.items() if (found := find_secrets(name, value))}
+    assert len(alarms) <= 3, alarms
+
+
+def test_no_part_of_a_secret_is_told():
+    for name, value in SECRETS.items():
+        if isinstance(value, str):
+            told = " ".join(f"{one.where} {one.text}" for one in find_secrets(name, value))
+            assert value[:12] not in told
