@@ -6,22 +6,22 @@ import asyncio
 import base64
 import operator
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from jupyter_mlops.codec import to_python, to_wire
+from jupyter_mlops.codec import to_python
+from jupyter_mlops.columns import Columns
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.inputs import RowsReader
+from jupyter_mlops.outputs import wire_outputs
 from jupyter_mlops.runtime.console import Console
-from jupyter_mlops.runtime.group import Columns, split
+from jupyter_mlops.runtime.group import split
 from jupyter_mlops.runtime.load import Service, user_traceback
 from jupyter_mlops.runtime.mark import Mark
 from jupyter_mlops.schema.channel import LARGE_REPLY, Call, Group, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
-from jupyter_mlops.schema.types import Parameter, ValueType
 
 
 class Invoker:
@@ -189,8 +189,7 @@ class Invoker:
     def _answer(self, value: Any) -> tuple[Outcome, Any]:
         outputs = self._service.definition.outputs
         try:
-            parts = _parts(value, outputs, by_name=self._service.function is None)
-            return Outcome.ANSWERED, {o.name: to_wire(part, o) for o, part in zip(outputs, parts, strict=True)}
+            return Outcome.ANSWERED, wire_outputs(value, outputs, by_name=self._service.function is None)
         except InvalidInput as error:
             return _ending(_Misfit(str(error)))
 
@@ -281,29 +280,6 @@ def _ending(error: BaseException) -> tuple[Outcome, str]:
             return Outcome.RAISED, f"the answer does not fit the service's declared outputs: {error}"
         case _:
             return Outcome.RAISED, user_traceback(error)
-
-
-def _parts(value: Any, outputs: tuple[Parameter, ...], *, by_name: bool) -> list[Any]:
-    """Split what a function returned, or code left behind, among the declared outputs."""
-    if not outputs:
-        return []
-    names = [output.name for output in outputs]
-    if len(outputs) == 1 and not by_name:
-        named = isinstance(value, Mapping) and outputs[0].type is not ValueType.DATA_FRAME and names[0] in value
-        return [value[names[0]] if named else value]
-    if isinstance(value, Mapping):
-        missing = [name for name in names if name not in value]
-        # Old clients declare several outputs of a function and assign its value to the first; the rest are null.
-        if missing and (not by_name or missing == names):
-            raise InvalidInput(f"there is no value for {missing[0]!r}")
-        return [value.get(name) for name in names]
-    if isinstance(value, tuple | list) and len(value) == len(outputs):
-        return list(value)
-    got = f"{len(value)} values" if isinstance(value, tuple | list) else type(value).__name__
-    raise InvalidInput(
-        f"{len(outputs)} outputs are declared ({', '.join(names)}): return a tuple of that many values, "
-        f"or a dict by name; the function returned {got}"
-    )
 
 
 def _replaced(value: Any) -> Any:
