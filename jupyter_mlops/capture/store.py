@@ -99,9 +99,10 @@ def restore(path: Path, namespace: dict[str, Any] | None = None, *, check: bool 
     manifest.check()
     fatal = [row for row in differences(manifest.environment).fatal if row.what == "Python"]
     if fatal:
+        needed, found = fatal[0].recorded, fatal[0].here
         raise CaptureError(
-            f"the snapshot {path} needs Python {fatal[0].recorded}, and this is {fatal[0].here}: it holds "
-            "functions compiled by that one, which no other runs; load it there, or capture it again here"
+            f"the snapshot {path} needs Python {needed}, and this is {found}: it holds functions compiled by that one, "
+            "which no other runs; load it there, or capture it again here"
         )
     for key, size in manifest.blobs().items():
         blob = path.parent / key

@@ -15,7 +15,7 @@ from types import CodeType
 from typing import Any
 
 from jupyter_mlops.inputs import InputReader
-from jupyter_mlops.objects import load_objects
+from jupyter_mlops.objects import OtherPython, load_objects
 from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.workdir import WorkDir
 from jupyter_mlops.schema.channel import Load
@@ -143,6 +143,8 @@ def explain(error: BaseException, what: str = "the service", again: str = "publi
                 f"({sys.executable} -m pip install {name}) and {again}. A module that is a file of your own "
                 "belongs in a notebook cell, or in an installed package"
             )
+        case OtherPython():
+            return f"{'the snapshot' if what == 'the service' else what} does not load here: {error}"
         case SyntaxError():
             return f"the service's code is not Python: {error}"
         case KeyboardInterrupt() | SystemExit():
