@@ -34,7 +34,7 @@ class BatchWebServiceResult(Wire, frozen=True):
     """The state of a batch, and the results there are, each in its place."""
 
     state: BatchState
-    """Pending: submitted, not yet scheduled; Ready: can be executed; InProgress: executing; then Complete, or Failed."""
+    """Pending: submitted, not scheduled; Ready: can be executed; InProgress: executing; then Complete, or Failed."""
     completed_item_count: int
     """Items that are done."""
     total_item_count: int

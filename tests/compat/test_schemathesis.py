@@ -95,7 +95,7 @@ def test_the_core_documents_hold(world, kind, operation, role):
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("kind", "operation"), CASES, ids=identify)
 def test_the_core_documents_hold_for_long(world, kind, operation, role):
-    explore(world, operation, world.tokens[role], 100)
+    explore(world, operation, world.tokens[role], 20)
 
 
 KINDS = ("numeric", "integer", "character", "logical", "vector", "matrix", "data.frame")
@@ -131,4 +131,4 @@ def test_the_documents_of_a_service_hold(world, of_every_type, role):
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_the_documents_of_a_service_hold_for_long(world, of_every_type, role):
-    explore_service(world, of_every_type, role, 500)
+    explore_service(world, of_every_type, role, 200)

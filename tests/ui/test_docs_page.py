@@ -49,13 +49,13 @@ def test_the_server_itself_in_both_formats(server, browser_page, screenshot):
     page.goto(f"{server.url}/docs?server=")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    for format, mark in (("OpenAPI 3.1", "OAS 3.1"), ("Swagger 2.0", "OAS 2.0")):
-        page.get_by_label("Format").select_option(label=format)
+    for kind, mark in (("OpenAPI 3.1", "OAS 3.1"), ("Swagger 2.0", "OAS 2.0")):
+        page.get_by_label("Format").select_option(label=kind)
         expect(page.locator(".swagger-ui .info")).to_contain_text(mark)
         page.locator("#operations-Status_APIs-status").get_by_role("button").first.click()
         page.locator("#operations-Status_APIs-status").get_by_role("button", name="Execute").click()
         expect(page.locator(".live-responses-table")).to_contain_text('"statusCode": "pass"')
-        screenshot(page, f"docs-server-{format}")
+        screenshot(page, f"docs-server-{kind}")
     page.locator("#service").select_option(label="cars 1.0")
     try_out(page)
 
