@@ -38,6 +38,12 @@ _PYTHON_TYPES = {
     ValueType.DATA_FRAME: "DataFrame",
 }
 
+_SPELLED = {
+    ValueType.VECTOR: "numpy.array",
+    ValueType.MATRIX: "numpy.matrix",
+    ValueType.DATA_FRAME: "pandas.DataFrame",
+}
+
 
 class Service(History):
     """A version of a service; its consume function is an attribute named after the service's alias.
@@ -328,4 +334,6 @@ def _as_dict(one: Parameter) -> dict[str, str]:
 
 
 def _encoded(one: Parameter) -> dict[str, str]:
-    return {"name": one.name, "type": _python_type(one)}
+    """A parameter in `azureml.deploy`'s spelling, unless its format says more."""
+    spelled = None if one.format else _SPELLED.get(one.type)
+    return {"name": one.name, "type": spelled or _python_type(one)}

@@ -15,6 +15,8 @@ from azsdk import HttpException, Sdk, fresh, through_jupyter
 from jupyter_processes import TOKEN
 from support import PASSWORD, eventually
 
+from jupyter_mlops import DeployClient as OurClient
+
 pytest_plugins = ["jupyter_fixtures"]
 
 TYPES = [
@@ -169,6 +171,17 @@ def test_the_seven_types_in_and_out(kind, text, wire, value, client):
         assert np.array_equal(back, value)
     nothing = service.consume(None)
     assert (nothing.error, nothing.output("o"), nothing.raw_outputs) == ("", None, {"o": None})
+
+
+def test_both_clients_say_the_same_of_a_service(client, server):
+    name = fresh("both")
+    kinds = {wire.replace(".", "_"): kind for kind, _, wire, _ in TYPES}
+    old = client.deploy_service(name, version="1", code_str="pass", inputs=kinds, outputs=kinds).capabilities()
+    with OurClient(server.url, auth=server.token) as ours:
+        new = ours.get_service(name, "1").capabilities()
+    assert set(new) == set(old)
+    for key in set(old) - {"public-functions", "swagger", "published_by", "snapshot_id"}:
+        assert new[key] == old[key], key
 
 
 def test_what_functions_return_is_made_to_fit(client):
