@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from msgspec import Raw
 
-from jupyter_mlops.capture import Capture, Overlay, capture
-from jupyter_mlops.capture.pickler import is_importable
+from jupyter_mlops.capture import Capture, capture
 from jupyter_mlops.client.batchable import describe_batchable
 from jupyter_mlops.client.declare import from_type
+from jupyter_mlops.client.namespaces import function_namespace
 from jupyter_mlops.client.pools import pool_json
 from jupyter_mlops.client.publish import Target, publish, published, request_for
 from jupyter_mlops.client.sample import arrange
@@ -53,6 +52,7 @@ class ServiceDefinition:
         self._objects: dict[str, Any] = {}
         self._artifacts: list[str] | None = None
         self._timeout: float | None = None
+        self._environment: str | None = None
         self._batchable: bool | None = None
         self._sample: Any = MISSING
         self._pool: dict[str, Any] = {}
@@ -150,6 +150,18 @@ class ServiceDefinition:
         self._timeout = seconds
         return self
 
+    def environment(self, kind: str) -> Self:
+        """Choose what the service is scored in.
+
+        Parameters
+        ----------
+        kind:
+            `"locked"`: a private environment with the packages that this kernel has now, in their versions, made by
+            uv on the server. Without it this very Python scores, where the server can run it, else the server's.
+        """
+        self._environment = kind
+        return self
+
     def batchable(self, batchable: bool = True) -> Self:  # noqa: FBT001, FBT002
         """Let calls that wait together run as one.
 
@@ -224,6 +236,7 @@ class ServiceDefinition:
             "operation_id": self._alias,
             "output_file_names": self._files(),
             "timeout": self._timeout,
+            "environment": self._environment,
             "batchable": self._batchable,
             "pool": pool_json(self._pool),
             "snapshot_id": self._snapshot,
@@ -331,39 +344,6 @@ def describe_declared(
     if outputs is None and sample is MISSING and "return" not in getattr(function, "__annotations__", {}):
         outputs = {}
     return describe(function, inputs=inputs, outputs=outputs, sample=sample)
-
-
-def function_namespace(
-    function: Callable[..., Any], init: Any, objects: Mapping[str, Any]
-) -> tuple[dict[str, Any], str, str | None]:
-    """The globals to capture a function from, and its name and `init`'s name in them.
-
-    The function's own globals are used as they are when they hold all that is needed, so that nothing is
-    copied; objects given along take the place of globals of their names.
-    """
-    own = getattr(function, "__globals__", None)
-    if own is None or is_importable(str(getattr(function, "__module__", ""))):
-        own = sys.modules["__main__"].__dict__
-    name = _free(getattr(function, "__name__", "function"), function, own, objects)
-    extra = {name: function, **objects}
-    init_name = None
-    if init is not None:
-        init_name = _free(getattr(init, "__name__", "init"), init, own, extra)
-        extra[init_name] = init
-    if all(own.get(key, _ABSENT) is value for key, value in extra.items()):
-        return own, name, init_name
-    return Overlay(own, extra), name, init_name
-
-
-_ABSENT = object()
-
-
-def _free(name: str, value: Any, own: Mapping[str, Any], taken: Mapping[str, Any]) -> str:
-    """A name for a value that no other value has."""
-    name = name if name.isidentifier() else "function"
-    while own.get(name, value) is not value or taken.get(name, value) is not value:
-        name += "_"
-    return name
 
 
 def _alias_of(function: Callable[..., Any]) -> str | None:

@@ -18,7 +18,7 @@ from jupyter_mlops.schema.pools import PoolSettings
 
 _OPTIONS = (
     "version", "description", "alias", "inputs", "outputs", "artifacts", "models", "objects",
-    "timeout", "batchable", "sample", "kernels", "pool", "snapshot",
+    "timeout", "environment", "batchable", "sample", "kernels", "pool", "snapshot",
 )  # fmt: skip
 _BY_NAME = frozenset({"inputs", "outputs", "models", "objects", "pool"})
 _CODE = ("code_fn", "init_fn", "code_str", "init_str")
@@ -83,8 +83,8 @@ class DeployClient:
             The service's name.
         opts:
             `version, description, code_fn, init_fn, code_str, init_str, objects, models, inputs, outputs,
-            artifacts, alias, timeout, batchable, sample, kernels, pool, snapshot`, with the meaning of the definition's
-            methods; `kernels` is a pair, `pool` a dict of settings.
+            artifacts, alias, timeout, environment, batchable, sample, kernels, pool, snapshot`, with the meaning of
+            the definition's methods; `kernels` is a pair, `pool` a dict of settings.
         """
         return self._defined(name, opts).deploy()
 

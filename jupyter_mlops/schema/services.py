@@ -13,6 +13,7 @@ from jupyter_mlops.schema.types import Parameter, ValueType, check_alias, check_
 
 MAX_TIMEOUT = 24 * 3600.0
 DEFAULT_TIMEOUT = 60.0
+LOCKED = "locked"
 SAMPLE_LIMIT = 64 * 1024
 """Bytes of a sample that are kept with its revision."""
 
@@ -43,12 +44,20 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Name, in the snapshot, of a function that is called once per kernel."""
     sample: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """Inputs, as a call sends them, that the fresh kernel must answer before the service is visible."""
+    expected: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """What the publisher's own function answered to the sample: its outputs, or a list of them for several rows."""
+    tolerance: float | msgspec.UnsetType = msgspec.UNSET
+    """How far a number of the answer may lie from the expected one, as a share of it; 1e-9 without it."""
+    force: bool = False
+    """Publish also when the answer is not the expected one."""
     timeout: float | msgspec.UnsetType = msgspec.UNSET
     """Deadline of one call in seconds."""
     batchable: bool | msgspec.UnsetType = msgspec.UNSET
     """The function takes columns, and calls that wait together run as one."""
     pool: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """`schema.pools.PoolSettings`, any part: they can be changed later without a new revision."""
+    environment: str | msgspec.UnsetType = msgspec.UNSET
+    """`locked`: score in a private environment with the packages that the snapshot recorded; empty for none."""
     private: bool | msgspec.UnsetType = msgspec.UNSET
     """Keep nothing of its calls, not even of those that raise."""
     provenance: Provenance | msgspec.UnsetType = msgspec.UNSET
@@ -75,6 +84,8 @@ class Definition(Wire, frozen=True):
     timeout: float = DEFAULT_TIMEOUT
     batchable: bool = False
     """Whether the function takes columns and may run several calls as one."""
+    environment: str = ""
+    """`locked` when it scores in an environment of its own."""
     private: bool = False
     """Whether no call of it is kept, not even one that raised."""
 
@@ -99,6 +110,11 @@ class Definition(Wire, frozen=True):
                 )
         if self.batchable:
             self._check_batchable()
+        if self.environment not in {"", LOCKED}:
+            raise InvalidRequest(
+                f"environment {self.environment[:80]!r} is not known; say {LOCKED!r} or nothing",
+                fields="$.environment",
+            )
         if not 0 < self.timeout <= MAX_TIMEOUT:
             raise InvalidRequest(
                 f"timeout {self.timeout} is not between 0 and {MAX_TIMEOUT:.0f} seconds", fields="$.timeout"
@@ -145,6 +161,8 @@ class Revision(Wire, frozen=True):
     provenance: Provenance | None = None
     sample: str = ""
     """The inputs that it answered, as JSON, for an update to be proved with; empty when there were none, or large."""
+    answer: str = ""
+    """What it answered, as JSON, a list for several rows; empty when there was no sample, or it is large."""
 
 
 class ServiceView(Wire, frozen=True):

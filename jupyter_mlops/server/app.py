@@ -32,6 +32,7 @@ from jupyter_mlops.server.handlers.routes import rules
 from jupyter_mlops.server.kernels import guardian, memory
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
+from jupyter_mlops.server.kernels.environments import Environments
 from jupyter_mlops.server.kernels.launcher import Launcher
 from jupyter_mlops.server.kernels.session import SessionKernel
 from jupyter_mlops.server.kernels.templates import Templates, available
@@ -130,6 +131,11 @@ class ServeApp(JupyterApp):
     )
     memory_share = Float(
         0.6, config=True, help="Part of the memory that all scoring kernels together may use; idle ones give way."
+    )
+    wheels = Unicode(
+        "",
+        config=True,
+        help="Folder of wheels that locked environments are made from; empty for the index that uv is set to.",
     )
     fork = Bool(
         True, config=True, help="Fork kernels from processes that have the service loaded, where the system can."
@@ -232,6 +238,7 @@ class Server:
             self._executions,
             self._events,
             self._pools,
+            Environments(directory / "environments", settings.wheels),
             self._batches,
         )
         self._revisions = RevisionManager(services, self._catalog, self._services, self._uploads, archives)

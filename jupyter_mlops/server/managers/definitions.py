@@ -50,6 +50,7 @@ def definition_of(request: PublishRequest, old: Definition, manifest: Manifest |
         init=_or(request.init, old.init) or "",
         timeout=_or(request.timeout, old.timeout),
         batchable=_or(request.batchable, old.batchable),
+        environment=_or(request.environment, old.environment),
         private=_or(request.private, old.private),
     )
     definition.check()

@@ -20,9 +20,10 @@ from msgspec import UNSET
 from jupyter_mlops.errors import Conflict, InvalidRequest
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings, read_settings
-from jupyter_mlops.schema.services import SAMPLE_LIMIT, Definition, PublishRequest, Revision, ServiceView
-from jupyter_mlops.schema.snapshots import Manifest
+from jupyter_mlops.schema.services import LOCKED, SAMPLE_LIMIT, Definition, PublishRequest, Revision, ServiceView
+from jupyter_mlops.schema.snapshots import Environment, Manifest
 from jupyter_mlops.schema.types import check_name
+from jupyter_mlops.server.kernels.environments import Environments
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog, view
@@ -32,6 +33,7 @@ from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.pools import PoolManager
 from jupyter_mlops.server.managers.snapshots import SnapshotManager
+from jupyter_mlops.server.managers.trial import TOLERANCE, Trial
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.services import ServiceStore
 
@@ -46,6 +48,8 @@ class ServiceManager:
     ----------
     store, catalog, uploads, snapshots, executions, events, pools:
         Where revisions are kept, looked up, brought from (two ways), scored, announced, and given their kernels.
+    environments:
+        What versions with an environment of their own are scored in.
     batches:
         Those of a version go with it.
     """
@@ -59,6 +63,7 @@ class ServiceManager:
         executions: ExecutionManager,
         events: Events,
         pools: PoolManager,
+        environments: Environments,
         batches: BatchManager,
     ) -> None:
         self._store = store
@@ -68,6 +73,7 @@ class ServiceManager:
         self._executions = executions
         self._events = events
         self._pools = pools
+        self._environments = environments
         self._batches = batches
         # One publish of a name at a time, so that two cannot take the same version number.
         self._publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -77,6 +83,7 @@ class ServiceManager:
         for revision, settings in await self._store.current():
             self._catalog.put(revision)
             self._catalog.set_settings(revision, settings)
+        await self._sweep_environments()
 
     def list(self, identity: Identity, name: str | None = None, version: str | None = None) -> list[ServiceView]:
         """The services that the caller may see, oldest first; none for an unknown name.
@@ -180,7 +187,7 @@ class ServiceManager:
             definition = definition_of(request, old.definition, manifest)
             number = await self._store.last_number(name, old.version) + 1
             revision = self._revision(identity, name, old.version, number, definition, manifest, request)
-            if manifest is old.manifest:
+            if manifest is old.manifest and definition.environment == old.definition.environment:
                 revision = msgspec.structs.replace(revision, interpreter=old.interpreter)
             settings = self._catalog.settings(old)
             if definition.inputs == old.definition.inputs:
@@ -206,8 +213,8 @@ class ServiceManager:
             current = self._catalog.mine(identity, revision.name, revision.version)
             if revision.id == current.id:
                 return current
-            settings, sample = self._catalog.settings(current), revision.sample.encode() or None
-            await self._install(revision, settings, sample, lambda new: self._store.point(new, current.id))
+            settings, trial = self._catalog.settings(current), _trial(revision, None)
+            await self._install(revision, settings, trial, lambda new: self._store.point(new, current.id))
             self._executions.retire(current)
         self._events.emit("updated", revision)
         return revision
@@ -228,6 +235,8 @@ class ServiceManager:
             await self._batches.forget(name, revision.version)
             self._executions.retire(revision)
         await self._uploads.release(held)
+        if revision.definition.environment:
+            await self._sweep_environments()
         self._events.emit("deleted", revision)
 
     @contextlib.asynccontextmanager
@@ -247,6 +256,11 @@ class ServiceManager:
                 yield None if snapshot.empty() else snapshot.manifest
         else:
             yield None
+
+    async def _sweep_environments(self) -> None:
+        """Remove the environments that no revision is scored in."""
+        used = await self._store.interpreters()
+        await asyncio.to_thread(self._environments.keep_only, used)
 
     def _existing(self, name: str, version: str | None, *, numbered: bool) -> Revision | None:
         if version is not None:
@@ -301,6 +315,9 @@ class ServiceManager:
         """Put it on disk, load it in a fresh kernel, let it answer its sample; only then record and show it."""
         if request.upload is not UNSET:
             await self._uploads.keep(request.upload)
+        if revision.definition.environment == LOCKED:
+            recorded = revision.manifest.environment if revision.manifest else Environment()
+            revision = msgspec.structs.replace(revision, interpreter=await self._environments.of(recorded))
         sample = revision.sample.encode() if request.sample is UNSET else bytes(request.sample)
         if sample:
             kept = sample.decode() if len(sample) <= SAMPLE_LIMIT else ""
@@ -311,12 +328,16 @@ class ServiceManager:
                 "other's answers (in a notebook: --sample)",
                 fields="$.sample",
             )
-        await self._install(revision, settings, sample or None, record)
-        return revision
+        return await self._install(revision, settings, _trial(revision, request), record)
 
-    async def _install(self, revision: Revision, settings: PoolSettings, sample: bytes | None, record: _Record) -> None:
-        """Load it in a fresh kernel, record it, and let calls go to it."""
-        pool = await self._executions.prove(revision, settings, sample)
+    async def _install(
+        self, revision: Revision, settings: PoolSettings, trial: Trial | None, record: _Record
+    ) -> Revision:
+        """Load it in a fresh kernel, record it, and let calls go to it; the revision with what it answered."""
+        pool, answers = await self._executions.prove(revision, settings, trial)
+        if answers and not revision.answer:
+            kept = msgspec.json.encode(answers if len(answers) > 1 else answers[0]).decode()
+            revision = msgspec.structs.replace(revision, answer=kept if len(kept) <= SAMPLE_LIMIT else "")
         try:
             await record(revision)
         except BaseException:
@@ -325,6 +346,19 @@ class ServiceManager:
         self._catalog.put(revision)
         self._catalog.set_settings(revision, settings)
         self._executions.adopt(revision, pool)
+        return revision
+
+
+def _trial(revision: Revision, request: PublishRequest | None) -> Trial | None:
+    """What a revision is tried with: what the request brings, else the sample that it answered before."""
+    sample = revision.sample.encode()
+    if request is None or request.sample is UNSET:
+        if request is not None and request.expected is not UNSET:
+            raise InvalidRequest("`expected` is the answer to a `sample`, and there is none", fields="$.expected")
+        return Trial(sample) if sample else None
+    expected = b"" if request.expected is UNSET or request.force else bytes(request.expected)
+    tolerance = TOLERANCE if request.tolerance is UNSET else request.tolerance
+    return Trial(bytes(request.sample), expected, tolerance)
 
 
 def _settings(request: PublishRequest, current: PoolSettings) -> PoolSettings:

@@ -12,6 +12,12 @@ from jupyter_mlops.server.stores.database import Database, count_change
 from jupyter_mlops.server.stores.tables import blob_references, revisions, versions
 
 
+class _Interpreter(msgspec.Struct):
+    """Of a revision only this."""
+
+    interpreter: str
+
+
 class ServiceStore:
     """Keeps revisions, and which one each version points at.
 
@@ -119,6 +125,15 @@ class ServiceStore:
     async def revision_ids(self) -> set[str]:
         """Ids of all revisions of all versions."""
         return await self._database.run(lambda connection: set(connection.scalars(select(revisions.c.id))))
+
+    async def interpreters(self) -> set[str]:
+        """Paths of the interpreters that revisions are scored by."""
+
+        def work(connection: Connection) -> set[str]:
+            bodies = connection.scalars(select(revisions.c.body))
+            return {msgspec.json.decode(body, type=_Interpreter).interpreter for body in bodies}
+
+        return await self._database.run(work)
 
     async def point(self, revision: Revision, replaces: str) -> None:
         """Point a version at another one of its revisions.
