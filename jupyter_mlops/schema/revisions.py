@@ -50,6 +50,10 @@ class RevisionView(Wire, frozen=True):
     environment: Environment
     interpreter: str
     provenance: Provenance
+    sample: str = ""
+    """The inputs that it was proved with, as JSON; empty when there were none, or large."""
+    answer: str = ""
+    """What a fresh kernel answered to them, as JSON, a list for several rows; empty when that is large."""
 
 
 class RollbackRequest(Wire, frozen=True):

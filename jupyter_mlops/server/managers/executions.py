@@ -33,6 +33,7 @@ from jupyter_mlops.server.managers.failures import INPUT_LIMIT, FailureManager
 from jupyter_mlops.server.managers.metrics import Metrics
 from jupyter_mlops.server.managers.proof import prove
 from jupyter_mlops.server.managers.scored import Held, Scored
+from jupyter_mlops.server.managers.trial import Answer, Trial
 from jupyter_mlops.server.managers.uploads import UploadManager
 
 CONSOLE_LIMIT = 2**20
@@ -159,8 +160,8 @@ class ExecutionManager:
         """A new path for a body too large to be held; whoever asked for it removes the file."""
         return self._launcher.directory / f"body-{secrets.token_hex(8)}"
 
-    async def prove(self, revision: Revision, settings: PoolSettings, sample: bytes | None) -> Pool:
-        """Load a revision in a fresh kernel and let it answer its sample; the pool that holds the kernel.
+    async def prove(self, revision: Revision, settings: PoolSettings, trial: Trial | None) -> tuple[Pool, list[Answer]]:
+        """Load a revision in a fresh kernel and let it answer its sample; the pool that holds the kernel, the answers.
 
         Raises
         ------
@@ -172,13 +173,14 @@ class ExecutionManager:
         try:
             self._budget.make_room(pool, coming=1)
             pool.adopt(await self._start(revision, settings))
-            if sample is not None:
-                await prove(pool, revision, sample)
+            answers: list[Answer] = []
+            if trial is not None:
+                answers = await prove(pool, revision, trial)
                 pool.record = CallRecord()  # that was us, not a caller
         except BaseException:
             await self._end(revision.id, pool)
             raise
-        return pool
+        return pool, answers
 
     async def discard(self, revision: Revision, pool: Pool) -> None:
         """End the pool of a revision that was proved, and then could not be recorded."""

@@ -13,6 +13,7 @@ from jupyter_mlops.schema.channel import Outcome
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.kernels.pool import Pool
+from jupyter_mlops.server.managers.trial import Answer, Trial
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 """How far an answer may move when it is computed together with others: the last bits do."""
@@ -23,8 +24,8 @@ AGAIN = 5
 """How often a row is asked again by itself when its answer in company was another."""
 
 
-async def prove(pool: Pool, revision: Revision, sample: bytes) -> None:
-    """Let the pool's kernel answer the sample; a batchable revision also in company.
+async def prove(pool: Pool, revision: Revision, trial: Trial) -> list[Answer]:
+    """Let the pool's kernel answer the sample, a batchable revision also in company; the answer to each row.
 
     Parameters
     ----------
@@ -32,23 +33,27 @@ async def prove(pool: Pool, revision: Revision, sample: bytes) -> None:
         Holds a fresh kernel with the revision loaded.
     revision:
         What is proved.
-    sample:
-        The inputs as JSON.
+    trial:
+        The inputs, and what the author got for them.
 
     Raises
     ------
     InvalidInput
         When the sample does not fit the declared inputs.
     PublishRefused
-        When a sample is not answered, or an answer changes from run to run or with the company of other rows.
+        When a sample is not answered, the answer is not the author's own, or it changes from run to run or with the
+        company of other rows.
     """
     timeout = revision.definition.timeout
     if not revision.definition.batchable:
-        body = msgspec.msgpack.encode(InputReader(revision.definition.inputs).read(sample))
-        await _answer(pool, timeout, body, None)
-        return
-    rows = RowsReader(revision.definition.inputs).read(sample)
+        body = msgspec.msgpack.encode(InputReader(revision.definition.inputs).read(trial.sample))
+        answer = await _answer(pool, timeout, body, None)
+        await trial.check([answer], lambda _: _answer(pool, timeout, body, None))
+        return [answer]
+    rows = RowsReader(revision.definition.inputs).read(trial.sample)
     alone = [(row, await _alone(pool, timeout, row)) for row in _rows(rows)]
+    answers = [answer for _, answer in alone]
+    await trial.check(answers, lambda number: _alone(pool, timeout, alone[number][0]))
     for variant in _variants(alone[0][0]):
         try:
             alone.append((variant, await _alone(pool, timeout, variant)))
@@ -63,6 +68,7 @@ async def prove(pool: Pool, revision: Revision, sample: bytes) -> None:
             company = {name: outputs[name][index] for name in expected}
             if not _same(company, expected):
                 raise await _refusal(pool, timeout, row, expected, company)
+    return answers
 
 
 async def _alone(pool: Pool, timeout: float, row: dict[str, Any]) -> dict[str, Any]:

@@ -121,4 +121,6 @@ def _view(revision: Revision, current: Revision) -> RevisionView:
         environment=manifest.environment if manifest else Environment(),
         interpreter=revision.interpreter,
         provenance=revision.provenance or Provenance(),
+        sample=revision.sample,
+        answer=revision.answer,
     )
