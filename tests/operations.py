@@ -37,6 +37,10 @@ PROOFS = {
         "beginUpload": "test_a_manifest_cannot_choose_paths",
         "forgetUpload": "test_uploads_are_their_owners_only",
     },
+    "server/test_uploads.py": {
+        "getUpload": "test_a_blob_may_come_in_pieces",
+        "uploadPiece": "test_a_blob_may_come_in_pieces",
+    },
     "server/test_services.py": {
         "getAllWebServices": "test_an_empty_json_body_with_get_is_taken",
         "getWebServiceVersion": "test_an_unknown_name_has_no_versions_and_an_unknown_version_is_404",

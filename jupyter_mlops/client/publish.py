@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +10,16 @@ import msgspec
 
 from jupyter_mlops.capture import Capture
 from jupyter_mlops.client.lookup import find, services_path
+from jupyter_mlops.client.sending import forget, send
 from jupyter_mlops.client.service import Service, make_service
-from jupyter_mlops.client.transport import Transport, segment
+from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.errors import MLOpsError, NotFound
 from jupyter_mlops.schema.services import PublishRequest, ServiceView
-from jupyter_mlops.schema.snapshots import BeginUpload, Upload
 from jupyter_mlops.schema.types import check_name
 
 PUBLISH_SECONDS = 600.0
 """How long a publish may take: the server imports, loads and tries the service before it answers."""
 
-UPLOAD_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -59,31 +57,9 @@ def publish(transport: Transport, target: Target, request: PublishRequest, captu
         version, unchanged = _publish(transport, target, request)
     except (MLOpsError, KeyboardInterrupt):
         if upload is not None:
-            _forget(transport, upload)
+            forget(transport, upload)
         raise
     return make_service(find(transport, target.name, version)[-1], transport, unchanged=unchanged)
-
-
-def send(transport: Transport, captured: Capture) -> str:
-    """Upload the blobs that the server lacks, and return the upload's id.
-
-    Parameters
-    ----------
-    transport:
-        The way to the server.
-    captured:
-        The snapshot.
-    """
-    answer = transport.request("POST", "/uploads", BeginUpload(manifest=captured.manifest))
-    upload = msgspec.json.decode(answer, type=Upload)
-    try:
-        for digest in dict.fromkeys(upload.missing):
-            path = f"/uploads/{segment(upload.id)}/{digest}"
-            transport.request("PUT", path, content=captured.blobs[digest], usual=UPLOAD_SECONDS)
-    except (MLOpsError, KeyboardInterrupt):
-        _forget(transport, upload.id)
-        raise
-    return upload.id
 
 
 def request_for(*, inputs: Any = msgspec.UNSET, outputs: Any = msgspec.UNSET, **keys: Any) -> PublishRequest:
@@ -125,8 +101,3 @@ def published(transport: Transport, target: Target) -> list[ServiceView]:
         return find(transport, target.name, target.version)
     except NotFound:
         return []
-
-
-def _forget(transport: Transport, upload: str) -> None:
-    with contextlib.suppress(MLOpsError):  # the first error is the one to show; uploads expire by themselves
-        transport.request("DELETE", f"/uploads/{segment(upload)}")

@@ -157,3 +157,11 @@ class Upload(Wire, frozen=True):
 
     id: str
     missing: tuple[str, ...]
+
+
+class UploadState(Wire, frozen=True):
+    """Answer of `GET /uploads/{id}`, and of each piece: how much has come."""
+
+    id: str
+    received: dict[str, int]
+    """Digest to bytes, of the blobs that have begun to come."""

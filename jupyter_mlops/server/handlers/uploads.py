@@ -7,8 +7,8 @@ import asyncio
 from jupyter_mlops.errors import InvalidRequest, MLOpsError
 from jupyter_mlops.schema import snapshots
 from jupyter_mlops.schema.access import Action
-from jupyter_mlops.schema.operations import UPLOADS, Content
-from jupyter_mlops.schema.snapshots import BeginUpload
+from jupyter_mlops.schema.operations import UPLOADS, Argument, Content
+from jupyter_mlops.schema.snapshots import BeginUpload, UploadState
 from jupyter_mlops.server.handlers.base import BaseHandler, Managers
 from jupyter_mlops.server.handlers.operations import operation
 from jupyter_mlops.server.managers.uploads import SIZE_LIMIT
@@ -35,6 +35,11 @@ class Uploads(BaseHandler):
 class Upload(BaseHandler):
     """`/uploads/{id}`."""
 
+    @operation("getUpload", UPLOADS, Action.PUBLISH, gives={200: UploadState}, refuses=(404,), path=("id",))
+    def get(self, upload: str) -> None:
+        """Say how much of an upload has come."""
+        self.answer(self.managers.uploads.state(self.identity, upload))
+
     @operation("forgetUpload", UPLOADS, Action.PUBLISH, gives={204: None}, refuses=(404,), path=("id",))
     async def delete(self, upload: str) -> None:
         """Forget an upload."""
@@ -59,10 +64,11 @@ class UploadedBlob(BaseHandler):
     def admit(self) -> None:
         """Find the upload before the body is read."""
         super().admit()
-        if self.request.method == "PUT":
+        if self.request.method in {"PUT", "PATCH"}:
             upload, digest = self.path_args
-            self._writer, size = self.managers.uploads.receive(self.identity, upload, digest)
-            self.request.connection.set_max_body_size(size + CHUNK)  # type: ignore[union-attr]
+            offset = self._offset() if self.request.method == "PATCH" else 0
+            self._writer, missing = self.managers.uploads.receive(self.identity, upload, digest, offset)
+            self.request.connection.set_max_body_size(missing + CHUNK)  # type: ignore[union-attr]
 
     async def data_received(self, chunk: bytes) -> None:
         """Write what came, a large piece at a time, beside the event loop."""
@@ -82,20 +88,46 @@ class UploadedBlob(BaseHandler):
     )
     async def put(self, upload: str, digest: str) -> None:  # noqa: ARG002  # admit has read the path
         """Check that the whole blob came, and make it durable."""
+        if not await self._taken():
+            raise InvalidRequest("the blob is not whole: send all of it, or pieces of it with PATCH", fields="$")
+        self.set_status(204)
+        self.finish()
+
+    @operation(
+        "uploadPiece",
+        UPLOADS,
+        Action.PUBLISH,
+        takes=Content("application/octet-stream"),
+        body="piece",
+        gives={200: UploadState},
+        refuses=(400, 404, 409),
+        path=("id", "digest"),
+        arguments=(Argument("offset", int, "Bytes of the blob that were sent before.", required=True, least=0),),
+    )
+    async def patch(self, upload: str, digest: str) -> None:  # noqa: ARG002  # admit has read the path
+        """Take the next piece of a blob; what came of a piece that broke off stays, and the next goes on from there."""
+        await self._taken()
+        self.answer(self.managers.uploads.state(self.identity, upload))
+
+    def on_finish(self) -> None:
+        """Stop writing."""
+        if self._writer is not None:
+            self._writer.close()
+
+    on_connection_close = on_finish
+
+    def _offset(self) -> int:
+        given = self.get_query_argument("offset", "")
+        if not (given.isascii() and given.isdecimal()):
+            raise InvalidRequest(f"offset {given[:20]!r} is not a number of bytes", fields="$.offset")
+        return int(given)
+
+    async def _taken(self) -> bool:
         assert self._writer is not None
         await self._flush()
         if self._fault is not None:
             raise self._fault
-        await asyncio.to_thread(self._writer.finish)
-        self.set_status(204)
-        self.finish()
-
-    def on_finish(self) -> None:
-        """Remove what was written, if it is not whole."""
-        if self._writer is not None:
-            self._writer.abandon()
-
-    on_connection_close = on_finish
+        return await asyncio.to_thread(self._writer.finish)
 
     async def _flush(self) -> None:
         piece, self._chunk = bytes(self._chunk), bytearray()

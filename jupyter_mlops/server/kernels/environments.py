@@ -87,7 +87,7 @@ class Environments:
     async def _build(self, place: Path, recorded: Environment, packages: list[str]) -> None:
         await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        here = recorded.executable and await asyncio.to_thread(os.path.isfile, recorded.executable)
+        here = await asyncio.to_thread(os.path.isfile, recorded.executable)
         wanted = recorded.executable if here else recorded.python
         await _uv("venv", "--quiet", "--no-project", "--python", wanted, str(place))
         source = ["--no-index", "--find-links", self._wheels] if self._wheels else []

@@ -9,12 +9,12 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_mlops.errors import Conflict, NotFound, TooLarge, Unavailable
 from jupyter_mlops.schema.access import Action, Identity
-from jupyter_mlops.schema.snapshots import Blob, Manifest, Upload
+from jupyter_mlops.schema.snapshots import Blob, Manifest, Upload, UploadState
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.stores.blobs import BlobStore, BlobWriter
 from jupyter_mlops.server.stores.database import Database
@@ -31,6 +31,7 @@ class _Open:
     manifest: Manifest
     owner: str
     touched: float
+    writers: dict[str, BlobWriter] = field(default_factory=dict)
 
 
 class UploadManager:
@@ -93,20 +94,55 @@ class UploadManager:
         missing = (d for d in manifest.blobs() if d not in owned or not self._blobs.path(d).is_file())
         return Upload(id=upload, missing=tuple(missing))
 
-    def receive(self, identity: Identity, upload: str, digest: str) -> tuple[BlobWriter, int]:
-        """Start receiving one blob; its writer and its size in bytes.
+    def receive(self, identity: Identity, upload: str, digest: str, offset: int = 0) -> tuple[BlobWriter, int]:
+        """Start receiving one blob, or go on with it; its writer and the bytes that are missing.
+
+        Parameters
+        ----------
+        identity:
+            The caller.
+        upload, digest:
+            Which blob of which upload.
+        offset:
+            How many bytes of it the caller has sent before.
 
         Raises
         ------
         NotFound
             When the upload is not the caller's, or its manifest does not name the blob.
+        Conflict
+            When other bytes have come than the caller thinks, saying how many.
         """
         found = self._find(identity, upload)
         size = found.manifest.blobs().get(digest)
         if size is None:
             raise NotFound(f"the upload's manifest names no blob {digest[:80]!r}")
         found.touched = time.monotonic()
-        return self._blobs.receive(upload, Blob(digest=digest, size=size)), size
+        blob = Blob(digest=digest, size=size)
+        previous = found.writers.pop(digest, None)
+        if previous is not None:  # its connection may be lost without our knowing
+            previous.close()
+        there = self._blobs.received(upload, blob)
+        if offset and offset != there:
+            raise Conflict(
+                f"{there} bytes of blob {digest} have come, not {offset}; go on from there", fields="$.offset"
+            )
+        found.writers[digest] = self._blobs.receive(upload, blob, offset)
+        return found.writers[digest], size - offset
+
+    def state(self, identity: Identity, upload: str) -> UploadState:
+        """How much of an upload has come.
+
+        Raises
+        ------
+        NotFound
+            When the upload is not the caller's.
+        """
+        blobs = self._find(identity, upload).manifest.blobs()
+        received = {
+            digest: self._blobs.received(upload, Blob(digest=digest, size=size)) for digest, size in blobs.items()
+        }
+        return UploadState(id=upload, received={digest: size for digest, size in received.items() if size})
 
     def manifest(self, identity: Identity, upload: str) -> Manifest:
         """What an upload announced."""

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from threading import Lock
 
 from blake3 import blake3
 
@@ -62,9 +63,17 @@ class BlobStore:
                     f"the blob {digest} ({size} bytes) was not written as announced; take the snapshot again"
                 )
 
-    def receive(self, upload: str, blob: Blob) -> BlobWriter:
-        """Start writing one blob of an upload."""
-        return BlobWriter(self._uploads / upload / blob.digest, blob)
+    def receive(self, upload: str, blob: Blob, offset: int) -> BlobWriter:
+        """Start writing one blob of an upload, or go on with it."""
+        return BlobWriter(self._uploads / upload / blob.digest, blob, offset)
+
+    def received(self, upload: str, blob: Blob) -> int:
+        """How many bytes of a blob the upload has."""
+        path = self._uploads / upload / blob.digest
+        for there in (path, draft_of(path)):
+            if there.is_file():
+                return there.stat().st_size
+        return 0
 
     def has(self, upload: str, digest: str) -> bool:
         """Whether the upload has the blob whole."""
@@ -119,7 +128,7 @@ class BlobStore:
 
 
 class BlobWriter:
-    """Writes one blob while it arrives; it has its name only when it is whole and right.
+    """Writes one blob while it arrives, in one piece or several; it has its name only when it is whole and right.
 
     Parameters
     ----------
@@ -127,53 +136,68 @@ class BlobWriter:
         Its name when it is whole.
     blob:
         The digest and size it must have.
+    offset:
+        How many bytes of it have come before; what is there beyond that is forgotten.
     """
 
-    def __init__(self, path: Path, blob: Blob) -> None:
+    def __init__(self, path: Path, blob: Blob, offset: int) -> None:
         self._path = path
         self._blob = blob
-        self._draft = path.with_name(f"{path.name}.part-{os.urandom(4).hex()}")
-        self._file = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-        self._hash = blake3()
-        self._size = 0
+        self._draft = draft_of(path)
+        self._file = os.fdopen(os.open(self._draft, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        self._file.truncate(offset)
+        self._file.seek(offset)
+        self._lock = Lock()  # a lost connection may close it while a piece is being written
+        self.size = offset
+        """Bytes that have come."""
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes.
+        """Take the next bytes; one that was closed takes nothing.
 
         Raises
         ------
         InvalidRequest
             When there are more than the blob has.
         """
-        self._size += len(data)
-        if self._size > self._blob.size:
-            raise InvalidRequest(f"blob {self._blob.digest} has {self._blob.size} bytes; more were sent")
-        self._hash.update(data)
-        self._file.write(data)
+        with self._lock:
+            if self._file.closed:
+                return
+            if self.size + len(data) > self._blob.size:
+                raise InvalidRequest(f"blob {self._blob.digest} has {self._blob.size} bytes; more were sent")
+            self.size += len(data)
+            self._file.write(data)
 
-    def finish(self) -> None:
-        """Check the content, sync it and give it its name.
+    def finish(self) -> bool:
+        """Check the content, sync it and give it its name, if all of it has come; say whether it has.
 
         Raises
         ------
         InvalidRequest
-            When the bytes are not those of the digest.
+            When the bytes are not those of the digest; they are forgotten.
         """
-        found = self._hash.hexdigest()
-        if self._size != self._blob.size or found != self._blob.digest:
-            raise InvalidRequest(
-                f"blob {self._blob.digest} of {self._blob.size} bytes was announced; "
-                f"{self._size} bytes with digest {found} came"
-            )
+        if self.size < self._blob.size or self._file.closed:
+            return False
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        found = _digest(self._draft)
+        if found != self._blob.digest:
+            self._draft.unlink()
+            raise InvalidRequest(
+                f"blob {self._blob.digest} of {self._blob.size} bytes was announced; bytes with digest {found} came"
+            )
         self._draft.replace(self._path)
+        return True
 
-    def abandon(self) -> None:
-        """Remove what was written, if it is not whole."""
-        self._file.close()
-        self._draft.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Stop writing; what has come stays for the next piece."""
+        with self._lock:
+            self._file.close()
+
+
+def draft_of(path: Path) -> Path:
+    """Where a blob lies while it is not whole."""
+    return path.with_name(f"{path.name}.part")
 
 
 def _digest(path: Path) -> str:
