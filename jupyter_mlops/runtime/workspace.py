@@ -18,7 +18,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 from jupyter_mlops.codec import json_of
-from jupyter_mlops.errors import Conflict, MLOpsError, NotFound
+from jupyter_mlops.errors import Conflict, InternalError, MLOpsError, NotFound
 from jupyter_mlops.runtime.console import LiveConsole
 from jupyter_mlops.runtime.exchange import capture_into, dump, load_dump, restore
 from jupyter_mlops.runtime.load import limit_threads, user_traceback
@@ -97,6 +97,9 @@ class Workspace:
             return Done(request.id, body)
         except MLOpsError as error:
             return Done(request.id, error=type(error).__name__, message=error.message)
+        except Exception as error:  # noqa: BLE001  # a full disk, or a defect of ours: who asked waits for an answer
+            message = f"the session could not do this ({type(error).__name__}: {error})"
+            return Done(request.id, error=InternalError.__name__, message=message)
         finally:
             self._mark.end()
 

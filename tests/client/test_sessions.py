@@ -23,6 +23,7 @@ from jupyter_mlops.errors import (
     CodeRaised,
     DeadlineExceeded,
     Gone,
+    InternalError,
     InvalidRequest,
     KernelDied,
     NotFound,
@@ -209,6 +210,14 @@ def test_a_session_whose_code_ended_it_is_gone(client):
     with pytest.raises(Gone):
         session.execute("")
     session.close()
+
+
+def test_what_fails_in_the_session_itself_is_answered(session):
+    session.execute("import shutil\nkept, shutil.copyfileobj = shutil.copyfileobj, None\nopen('a', 'w').write('a')")
+    with pytest.raises(InternalError, match="the session could not do this"):
+        session.snapshot()
+    session.execute("shutil.copyfileobj = kept\ndel kept")
+    session.snapshot().delete()
 
 
 def test_snapshots_begin_sessions(client, session, tmp_path):
