@@ -71,7 +71,7 @@ class Fingerprinter:
 
     def __init__(self, namespace: dict[str, Any], digests: Digests, watch: Watch) -> None:
         self.digests = digests
-        self._watch = watch
+        self.watch = watch
         self.globals = real_globals(namespace)
         self._local = {"__main__", self.globals.get("__name__")}
         self._done: dict[int, bytes] = {}
@@ -90,7 +90,7 @@ class Fingerprinter:
 
     def digest(self, obj: Any) -> bytes:
         """Digest of an object."""
-        self._watch.beats += 1
+        self.watch.beats += 1
         if type(obj) is bytes and len(obj) >= BUFFER_THRESHOLD:
             return _hash(b"large bytes", self.digests.of(memoryview(obj)).encode())
         if type(obj) in _PLAIN:
@@ -260,6 +260,7 @@ def _content(own: Fingerprinter, obj: Any) -> str:
     # A piece at a time: a copy of a large array would need its memory once more.
     rows = max(_PIECE * len(plain) // plain.nbytes, 1) if plain.nbytes else 1
     for start in range(0, len(plain), rows):
+        own.watch.beats += 1
         hasher.update(np.ascontiguousarray(plain[start : start + rows]).reshape(-1).view(np.uint8).data)
     return hasher.hexdigest()
 

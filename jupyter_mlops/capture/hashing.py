@@ -14,7 +14,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from jupyter_mlops.capture.limits import Progress
+from jupyter_mlops.capture.limits import Progress, Watch
 from jupyter_mlops.capture.spans import Span, span_of
 from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
 
@@ -29,14 +29,16 @@ class Digests:
     ----------
     progress:
         Told how many bytes are hashed.
-    total:
-        How many there will be.
+    watch:
+        Is told that it goes on.
     """
 
-    def __init__(self, progress: Progress | None = None, total: int = 0) -> None:
-        self.total = total
+    def __init__(self, progress: Progress | None = None, watch: Watch | None = None) -> None:
+        self.total = 0
+        """How many bytes there will be."""
         self.hashed = 0
         self._progress = progress
+        self._watch = watch
         self._known: dict[Span, tuple[str, Callable[[], Any]]] = {}
 
     def of(self, content: memoryview) -> str:
@@ -62,6 +64,8 @@ class Digests:
         for start in range(0, content.nbytes, PIECE):
             piece = content[start : start + PIECE]
             hasher.update(piece)
+            if self._watch is not None:
+                self._watch.beats += 1
             self.hashed += piece.nbytes
             if self._progress is not None:
                 self._progress("hashing", self.hashed, max(self.total, self.hashed))

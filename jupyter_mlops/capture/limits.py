@@ -13,7 +13,8 @@ import ctypes
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -64,6 +65,7 @@ class Watch:
         self._since = 0.0
         self._end = 0.0
         self._running = False
+        self._armed = False
 
     def run(self, call: Callable[[], T]) -> T:
         """Call, and return its result.
@@ -80,18 +82,32 @@ class Watch:
         """
         if self._running:  # an outer call of the same watch limits this one too
             return call()
-        self._seen, self._since = self.beats, time.monotonic()
-        self._end = self._since + self.total
-        self._running = True
-        limit = self._by_signal if _signals_work() else self._by_thread
+        with self.armed():
+            self._seen, self._since = self.beats, time.monotonic()
+            self._end = self._since + self.total
+            self._running = True
+            try:
+                return call()
+            except _TimeUp:
+                self._running = False
+                stalled = time.monotonic() < self._end or self.total <= self.seconds
+                limit = self.seconds if stalled else self.total
+                raise TookTooLong(f"it took longer than {limit:g} seconds", stalled=stalled) from None
+            finally:
+                self._running = False
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Make ready for many calls, each of which is limited by itself."""
+        if self._armed:
+            yield
+            return
+        self._armed = True
         try:
-            return limit(call)
-        except _TimeUp:
-            stalled = time.monotonic() < self._end or self.total <= self.seconds
-            limit_was = self.seconds if stalled else self.total
-            raise TookTooLong(f"it took longer than {limit_was:g} seconds", stalled=stalled) from None
+            with self._by_signal() if _signals_work() else self._by_thread():
+                yield
         finally:
-            self._running = False
+            self._armed = False
 
     def _strikes(self) -> bool:
         return self._running and self._is_up()
@@ -102,52 +118,52 @@ class Watch:
             self._seen, self._since = self.beats, now
         return now >= self._end or now - self._since >= self.seconds
 
-    def _by_signal(self, call: Callable[[], T]) -> T:
+    def _every(self) -> float:
+        # It strikes again and again: the object's code may swallow the first one.
+        return max(min(self.seconds, self.total) / 4, 0.005)
+
+    @contextmanager
+    def _by_signal(self) -> Iterator[None]:
         def strike(_: int, __: FrameType | None) -> None:
             if self._strikes():
                 raise _TimeUp
 
-        every = max(min(self.seconds, self.total) / 4, 0.005)
         before = signal.signal(signal.SIGALRM, strike)
-        # It strikes again and again: the object's code may swallow the first one.
-        left, interval = signal.setitimer(signal.ITIMER_REAL, every, every)
+        left, interval = signal.setitimer(signal.ITIMER_REAL, self._every(), self._every())
         started = time.monotonic()
         try:
-            return call()
+            yield
         finally:
-            self._running = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
             if left:  # a timer of the user's own goes on
                 signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 0.001), interval)
 
-    def _by_thread(self, call: Callable[[], T]) -> T:
+    @contextmanager
+    def _by_thread(self) -> Iterator[None]:
         target = threading.get_ident()
         ended = threading.Event()
-        lock = threading.Lock()
 
         def wait() -> None:
-            while not ended.wait(max(min(self.seconds, self.total) / 4, 0.005)):
-                with lock:
-                    if self._strikes():
-                        _raise_in(target)
+            while not ended.wait(self._every()):
+                if self._strikes():
+                    _raise_in(target, _TimeUp)
 
-        watcher = threading.Thread(target=wait, name="capture time limit", daemon=True)
-        watcher.start()
+        threading.Thread(target=wait, name="capture time limit", daemon=True).start()
         try:
-            return call()
+            yield
         finally:
-            with lock:
-                self._running = False
             ended.set()
+            _raise_in(target, None)  # one that came too late is not raised any more
 
 
 def _signals_work() -> bool:
     return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
 
 
-def _raise_in(thread: int) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_TimeUp))
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    raised = ctypes.py_object() if kind is None else ctypes.py_object(kind)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), raised)
 
 
 def guarded(call: Callable[[], T], seconds: float, default: T) -> T:

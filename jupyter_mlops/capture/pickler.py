@@ -18,8 +18,8 @@ from cloudpickle import cloudpickle as internals
 
 from jupyter_mlops.capture.labels import Labels
 from jupyter_mlops.capture.limits import CAPTURE_SECONDS, Watch
-from jupyter_mlops.capture.look import module_of
-from jupyter_mlops.capture.reach import Uses, belongs_to_shell, real_globals, uses
+from jupyter_mlops.capture.look import class_attributes, module_of
+from jupyter_mlops.capture.reach import Uses, annotated, belongs_to_shell, real_globals, uses
 from jupyter_mlops.capture.reducers import BY_VALUE
 from jupyter_mlops.capture.sharing import PANDAS_INSIDES, Arrays, is_plain_array, reduce_pandas
 from jupyter_mlops.objects import BYTES_REFERENCE, CODE_REFERENCE, MAIN_REFERENCE, PYTHON
@@ -160,8 +160,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is FunctionType:
             return self._dynamic_function_reduce(obj) if obj.__globals__ is self._globals else NotImplemented
         if issubclass(kind, type):
-            own = obj.__module__ == self._namespace.get("__name__") and not is_importable(obj.__module__)
-            return internals._dynamic_class_reduce(obj) if own else NotImplemented  # noqa: SLF001
+            return self._class_reduce(obj)
         if kind in BY_VALUE:  # a cached function of an installed module still goes by its name
             by_name = is_importable(str(getattr(obj, "__module__", "__main__"))) and hasattr(obj, "__wrapped__")
             return NotImplemented if by_name else BY_VALUE[kind](obj)
@@ -177,6 +176,12 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
             return reduce_pandas(obj, kind)
         return NotImplemented
 
+    def _class_reduce(self, obj: type) -> Any:
+        if obj.__module__ != self._namespace.get("__name__") or is_importable(obj.__module__):
+            return NotImplemented
+        self._read_hints(class_attributes(obj).get("__annotations__"))
+        return internals._dynamic_class_reduce(obj)  # noqa: SLF001
+
     def _dynamic_function_reduce(self, func: FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)
         slots = reduced[2][1]
@@ -190,6 +195,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
             return reduced
         self.uses.reads |= found.reads
         self.uses.writes |= found.writes
+        self._read_hints(func.__annotations__)
         # A measuring pass weighs the function alone; its globals are names of their own.
         slots["__globals__"] = {
             name: value
@@ -197,6 +203,10 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
             if self._stop is None and name not in self._dropped and not belongs_to_shell(name, self._namespace)
         }
         return reduced
+
+    def _read_hints(self, annotations: Any) -> None:
+        found = annotated(annotations, self._namespace)
+        self.uses.reads |= {name: None for name in found if name not in self._dropped}
 
     def _function_getnewargs(self, func: FunctionType) -> Any:
         *arguments, closure = super()._function_getnewargs(func)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dis
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from jupyter_mlops.capture.look import module_of
@@ -71,6 +72,35 @@ def uses(code: CodeType) -> Uses:
                 case _:
                     pass
     return found
+
+
+def annotated(annotations: Any, namespace: Mapping[str, Any]) -> dict[str, None]:
+    """Find the classes, modules and type aliases that annotations written as text name.
+
+    Only frameworks that look at hints read them, so a name that stands for anything else is left alone.
+
+    Parameters
+    ----------
+    annotations:
+        A function's or a class's `__annotations__`.
+    namespace:
+        Where the names live.
+    """
+    found: dict[str, None] = {}
+    for text in annotations.values() if type(annotations) is dict else ():
+        if type(text) is not str:
+            continue
+        try:
+            tree = ast.parse(text.strip(), mode="eval")
+        except (SyntaxError, ValueError):
+            continue
+        names = (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+        found |= {name: None for name in names if _is_type_like(namespace.get(name))}
+    return found
+
+
+def _is_type_like(value: Any) -> bool:
+    return issubclass(type(value), type | ModuleType) or module_of(type(value)) in {"typing", "types"}
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:

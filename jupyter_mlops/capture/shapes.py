@@ -21,7 +21,10 @@ def shape_of(value: Any) -> str:
     value:
         Any object. Only the `shape` of known libraries' own classes is asked for.
     """
-    shape = guarded(lambda: _library_shape(value), _SECONDS, None)
+    if module_of(type(value)).partition(".")[0] in _LIBRARIES:
+        shape = _library_shape(value)
+    else:  # a class derived of a library's may put its own code in the way
+        shape = guarded(lambda: _library_shape(value), _SECONDS, None) if _is_derived(value) else None
     if shape is not None:
         return " x ".join(f"{length:,}" for length in shape) or "scalar"
     length = length_of(value)
@@ -31,6 +34,10 @@ def shape_of(value: Any) -> str:
     if issubclass(type(value), bytes | bytearray):
         unit = "byte"
     return f"{length:,} {unit}{'s' * (length != 1)}"
+
+
+def _is_derived(value: Any) -> bool:
+    return any(module_of(kind).partition(".")[0] in _LIBRARIES for kind in bases(type(value)))
 
 
 def _library_shape(value: Any) -> tuple[int, ...] | None:

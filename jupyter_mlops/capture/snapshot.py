@@ -101,15 +101,16 @@ def capture(
     folder = Path.cwd()
     data = chosen_files(files, folder)
     scout = _Scout(namespace, labels, arrays, watch, dropped, progress)
-    found = scout.run(wanted)
-    _check_dropped(found, dropped, init)
-    if not secrets:
-        _check_secrets(found, frozenset(kept))
-    arrays.settle()
     writer = _Writer(namespace, labels, arrays, watch, progress)
-    stream, buffers = writer.write(found, dropped)
-    sources = local_modules(scout.modules, folder) | data
-    return writer.assemble(found, stream, buffers, sources, scout.modules)
+    with watch.armed():
+        found = scout.run(wanted)
+        _check_dropped(found, dropped, init)
+        if not secrets:
+            _check_secrets(found, frozenset(kept))
+        arrays.settle()
+        stream, buffers = writer.write(found, dropped)
+        sources = local_modules(scout.modules, folder) | data
+        return writer.assemble(found, stream, buffers, sources, scout.modules)
 
 
 class _Scout:
@@ -214,7 +215,7 @@ class _Writer:
         self._labels = labels
         self._arrays = arrays
         self._watch = watch
-        self._digests = Digests(progress)
+        self._digests = Digests(progress, watch)
         self._blobs: dict[str, memoryview] = {}
         self._has_code = False
 

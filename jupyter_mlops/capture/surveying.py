@@ -73,7 +73,9 @@ def survey(
     values = {name: value for name, value in list(namespace.items()) if not belongs_to_shell(name, namespace)}
     modules = tuple(name for name, value in values.items() if is_a(value, ModuleType))
     values = {name: value for name, value in values.items() if name not in modules}
-    variables, parts = _Surveyor(namespace, progress, seconds).run(values)
+    watch = Watch(seconds, seconds * OF_ALL)
+    with watch.armed():
+        variables, parts = _Surveyor(namespace, progress, watch).run(values)
     found = Survey(variables, (), function, init, modules, parts)
     wanted = [name for name in (function, init) if name is not None]
     chosen = found.needed(wanted) if wanted else frozenset(values)
@@ -90,7 +92,7 @@ def survey(
 class _Surveyor:
     """Measures each variable, and finds what several of them hold."""
 
-    def __init__(self, namespace: dict[str, Any], progress: Progress | None, seconds: float) -> None:
+    def __init__(self, namespace: dict[str, Any], progress: Progress | None, watch: Watch) -> None:
         self._progress = progress
         self._stop: dict[int, str] = {}
         self._large = LargeObjects()
@@ -98,7 +100,7 @@ class _Surveyor:
             namespace,
             Labels(),
             arrays=Arrays(),
-            watch=Watch(seconds, seconds * OF_ALL),
+            watch=watch,
             stop=self._stop,
             meet=self._large.meet,
         )
