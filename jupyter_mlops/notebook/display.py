@@ -127,6 +127,7 @@ class Card:
             facts.append(("artifacts", ", ".join(view.output_file_names)))
         if view.batchable:
             facts.append(("batchable", "calls that wait together run as one"))
+        facts += [("differs", difference) for difference in view.differences]
         facts += self._pool_facts()
         facts += [("URL", self._service.url), ("docs", docs_url(self._service))]
         return facts

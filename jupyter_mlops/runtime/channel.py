@@ -20,7 +20,7 @@ import msgspec
 from jupyter_mlops.framing import Frames, frame
 from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.invoke import Invoker
-from jupyter_mlops.runtime.load import load
+from jupyter_mlops.runtime.load import differing, load
 from jupyter_mlops.runtime.mark import Mark
 from jupyter_mlops.runtime.workspace import Workspace, open_workspace
 from jupyter_mlops.schema.channel import (
@@ -92,7 +92,10 @@ class Channel(asyncio.Protocol):
         error, service = load(request, console)
         if service is not None:
             self._invoker = Invoker(service, console, Mark(request.mark), request.artifact_limit)
-        self._send(Loaded(error))
+        differences = differing(request.environment)
+        if error and differences:
+            error = "\n".join([error, "Where the snapshot was captured it was otherwise:", *differences])
+        self._send(Loaded(error, differences))
 
     def _run_waiting(self) -> None:
         while self._waiting and self._task is None:

@@ -92,9 +92,7 @@ def capture_into(folder: Path, namespace: dict[str, Any], names: Iterable[str]) 
         raise Conflict(f"{error.message}. Delete it from the session first, or keep it out of a variable") from error
     for digest, content in captured.blobs.items():
         _write(folder / digest, content)
-    files = tuple(
-        SnapshotFile(path=path.as_posix(), blob=_copy(path, folder)) for path in sorted(_files(Path()))
-    )
+    files = tuple(SnapshotFile(path=path.as_posix(), blob=_copy(path, folder)) for path in sorted(_files(Path())))
     manifest: Manifest = msgspec.structs.replace(captured.manifest, files=files)
     return manifest
 

@@ -14,12 +14,14 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from jupyter_mlops.environments import differences
 from jupyter_mlops.inputs import InputReader
 from jupyter_mlops.objects import OtherPython, load_objects
 from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.workdir import WorkDir
 from jupyter_mlops.schema.channel import Load
 from jupyter_mlops.schema.services import Definition
+from jupyter_mlops.schema.snapshots import Environment
 
 _HERE = Path(__file__).parent
 
@@ -43,6 +45,22 @@ class Service:
         return inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(
             getattr(self.function, "__call__", None)  # noqa: B004
         )
+
+
+def differing(recorded: Environment) -> tuple[str, ...]:
+    """What this Python has otherwise than the one where a snapshot was captured, a line each.
+
+    Parameters
+    ----------
+    recorded:
+        The snapshot's record.
+    """
+    if recorded.executable in {"", sys.executable}:
+        return ()
+    return tuple(
+        f"{row.what}: captured with {row.recorded}, {row.here or 'not installed'} here"
+        for row in differences(recorded).rows
+    )
 
 
 def load(request: Load, console: Console) -> tuple[str, Service | None]:

@@ -15,7 +15,7 @@ import msgspec
 
 from jupyter_mlops.schema.base import CHANNEL_FORMAT
 from jupyter_mlops.schema.services import Definition
-from jupyter_mlops.schema.snapshots import Source
+from jupyter_mlops.schema.snapshots import Environment, Source
 
 LENGTH_BYTES = 4
 LARGE_REPLY = 1024 * 1024
@@ -72,6 +72,8 @@ class Load(msgspec.Struct, frozen=True, array_like=True, tag="load"):
     artifact_limit: int
     threads: int
     """Threads that BLAS and OpenMP may use: the pool's kernels share the cores."""
+    environment: Environment
+    """Where the snapshot was captured."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
@@ -185,7 +187,8 @@ class Loaded(msgspec.Struct, frozen=True, array_like=True, tag="loaded"):
     """The answer to `Load`: an empty error when the revision is callable."""
 
     error: str
-    warnings: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+    """What is not as it was where the snapshot was captured, a line each."""
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply"):

@@ -159,6 +159,8 @@ class Revision(Wire, frozen=True):
     proof: str
     """`answered` when it answered its sample before it was visible, else `loaded`."""
     provenance: Provenance | None = None
+    differences: tuple[str, ...] = ()
+    """What the interpreter has otherwise than the one that the snapshot was captured in, a line each."""
     sample: str = ""
     """The inputs that it answered, as JSON, for an update to be proved with; empty when there were none, or large."""
     answer: str = ""
@@ -186,6 +188,8 @@ class ServiceView(Wire, frozen=True):
     pool: PoolSettings
     captured: tuple[Captured, ...]
     snapshot_size: int
+    differences: tuple[str, ...]
+    """What the scoring interpreter has otherwise than the one that it was captured in, a line each."""
     snapshot_id: str | None = None
     code: str | None = None
     init_code: str | None = None

@@ -93,3 +93,37 @@ def test_what_cannot_be_had_is_told_in_uvs_words(start_server, wheels, imported,
         client.service("odd").version("1").code_fn(imported).environment("conda").deploy()
     with pytest.raises(InvalidRequest, match="record of a snapshot"):
         client.service("code").version("1").code_str("y = 1").outputs(y=float).environment("locked").deploy()
+
+
+def test_what_the_scoring_python_has_otherwise_is_told(server):
+    import msgspec
+
+    from jupyter_mlops.capture import capture
+    from jupyter_mlops.client.sending import send
+
+    client = DeployClient(server.url, auth=server.token)
+    namespace = {"__name__": "__main__"}
+    exec("import pandas\ndef f(x: float) -> float:\n    return x + len(pandas.DataFrame())", namespace)
+    captured = capture(namespace, ["f"])
+    elsewhere = msgspec.structs.replace(
+        captured.manifest.environment,
+        executable="/elsewhere/bin/python",
+        packages=captured.manifest.environment.packages | {"pandas": "0.1", "not-anywhere": "7"},
+    )
+    manifest = msgspec.structs.replace(captured.manifest, environment=elsewhere)
+    upload = send(client.transport, _with(captured, manifest))
+    body = {
+        "upload": upload,
+        "function": "f",
+        "inputParameterDefinitions": [{"name": "x", "type": "numeric"}],
+        "outputParameterDefinitions": [{"name": "answer", "type": "numeric"}],
+    }
+    assert server.request("POST", "/services/differs/1", body).status == 201
+    (view,) = server.request("GET", "/services/differs/1").json()
+    told = "\n".join(view["differences"])
+    assert "pandas: captured with 0.1, " in told
+    assert "not-anywhere: captured with 7, not installed here" in told
+
+
+def _with(captured, manifest):
+    return type(captured)(manifest, captured.blobs)

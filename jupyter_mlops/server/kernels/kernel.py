@@ -62,6 +62,8 @@ class Kernel:
         """Messages that were sent and not answered, oldest first."""
         self.stalled = False
         """Whether the oldest of them takes so long that nothing is to be sent after it."""
+        self.differences: tuple[str, ...] = ()
+        """What is not as it was where the snapshot was captured."""
         self.calls = 0
         """Calls that it has answered."""
         self.reason = ""
@@ -116,6 +118,7 @@ class Kernel:
                 connection.send(_placed(load, launched))
                 loaded = await kernel._loaded
             kernel._check(loaded)
+            kernel.differences = loaded.differences
         except TimeoutError:
             await _abandon(kernel, launcher, launched)
             raise PublishRefused(f"the service did not load within {timeout:.0f} s") from None

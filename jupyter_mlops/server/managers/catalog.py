@@ -118,6 +118,7 @@ def view(revision: Revision, identity: Identity, settings: PoolSettings) -> Serv
         pool=settings,
         captured=manifest.names if manifest else (),
         snapshot_size=manifest.size() if manifest else 0,
+        differences=revision.differences,
         snapshot_id=revision.id if mine and manifest else None,
         code=definition.code if mine else None,
         init_code=definition.init_code if mine else None,

@@ -19,6 +19,7 @@ from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.channel import Load, Outcome, Reply
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.services import Revision
+from jupyter_mlops.schema.snapshots import Environment
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.kernel import Kernel
@@ -290,6 +291,7 @@ class ExecutionManager:
             console_limit=CONSOLE_LIMIT,
             artifact_limit=ARTIFACT_LIMIT,
             threads=_threads(settings),
+            environment=manifest.environment if manifest else Environment(),
         )
         template = None
         if self._templates is not None and not load.files:  # a template has no directory with its own modules

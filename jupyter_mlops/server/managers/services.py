@@ -335,6 +335,8 @@ class ServiceManager:
     ) -> Revision:
         """Load it in a fresh kernel, record it, and let calls go to it; the revision with what it answered."""
         pool, answers = await self._executions.prove(revision, settings, trial)
+        differences = next((kernel.differences for kernel in pool.kernels()), ())
+        revision = msgspec.structs.replace(revision, differences=differences)
         if answers and not revision.answer:
             kept = msgspec.json.encode(answers if len(answers) > 1 else answers[0]).decode()
             revision = msgspec.structs.replace(revision, answer=kept if len(kept) <= SAMPLE_LIMIT else "")
