@@ -44,6 +44,13 @@ def publish_parser(*, cell: bool) -> Parser:
     parser.add_argument("--sample", metavar="EXPR", help="inputs that the service must answer before it is visible")
     parser.add_argument("--drop", metavar="x,y", help="names that must not go along")
     parser.add_argument("--keep", metavar="x", help="further names to take along")
+    parser.add_argument(
+        "--files", metavar="GLOB", help="data files to take along: data/cars.csv, or data/*.csv,model.txt"
+    )
+    parser.add_argument(
+        "--tolerance", metavar="T", type=float, help="how far the proof's numbers may differ, relatively; 1e-9"
+    )
+    parser.add_argument("--force", action="store_true", help="publish also when the fresh kernel answers otherwise")
     parser.add_argument("--timeout", metavar="S", type=float, help="deadline of one call in seconds")
     parser.add_argument(
         "--batchable", action="store_true", help="the function takes columns; calls that wait together run as one"

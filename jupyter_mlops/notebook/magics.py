@@ -99,6 +99,8 @@ class MLOpsMagics(Magics):
             views = find(transport, options.name, options.version)
             if options.name is None or (options.version is None and len(views) > 1):
                 return ServiceTable(views, transport.url)
+            if not views:
+                raise UsageError(f"there is no service {options.name!r} that you may see; %services lists them all")
             return make_service(views[-1], transport)
 
     @property

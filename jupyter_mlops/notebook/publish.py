@@ -22,6 +22,8 @@ from jupyter_mlops.client.source import source_of
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.notebook.arguments import kernels_of, names_of, types_of
 from jupyter_mlops.notebook.estimator import Estimator, is_estimator, load_file, wrap
+from jupyter_mlops.notebook.own_answer import own_answer, side_by_side
+from jupyter_mlops.notebook.provenance import provenance
 
 _MODEL_FILES = (".pkl", ".pickle", ".joblib", ".sav", ".gz", ".xz")
 
@@ -62,8 +64,21 @@ def publish_named(
     subject = _subject(shell, what, options, sample)
     artifacts = names_of(options.artifacts)
     must_be_synchronous(subject.namespace[subject.name], artifacts)
+    own = own_answer(
+        subject.namespace,
+        subject.name,
+        subject.signature,
+        batchable=options.batchable,
+        has_init=options.init is not None,
+        force=options.force,
+    )
     captured = capture(
-        subject.namespace, [subject.name], init=options.init, keep=names_of(options.keep), drop=names_of(options.drop)
+        subject.namespace,
+        [subject.name],
+        init=options.init,
+        keep=names_of(options.keep),
+        drop=names_of(options.drop),
+        files=names_of(options.files),
     )
     least, most = kernels_of(options.kernels)
     pool = pool_json({"initial_pool_size": least, "max_pool_size": most, "memory_limit": options.memory})
@@ -78,10 +93,16 @@ def publish_named(
         description=options.description,
         timeout=options.timeout,
         sample=subject.signature.sample_json(),
+        expected=own.json(),
+        tolerance=options.tolerance,
+        force=options.force,
+        provenance=provenance(shell, [what, *(one.name for one in captured.manifest.names)]),
         batchable=options.batchable or None,
         pool=pool,
     )
     service = publish(connect(), Target(options.name, options.version, options.update), request, captured)
+    if subject.signature.sample is not None and not service.unchanged:
+        print(side_by_side(own, service))  # noqa: T201  # the proof is part of what the cell shows
     return service, subject.signature.sample
 
 
