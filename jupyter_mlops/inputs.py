@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import GenericAlias
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,14 +13,19 @@ from jupyter_mlops.codec import Scalar
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.schema.types import Parameter, ValueType
 
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_Whole = Annotated[int, msgspec.Meta(ge=_LEAST, le=_MOST)]
+_Value = _Whole | float | str | bool | None
+"""A `codec.Scalar` that passes the scoring channel, whose numbers have 64 bits."""
+
 _WIRE_TYPES: dict[ValueType, Any] = {
-    ValueType.INTEGER: int | float | None,
+    ValueType.INTEGER: _Whole | float | None,
     ValueType.NUMERIC: float | None,
     ValueType.CHARACTER: str | None,
     ValueType.LOGICAL: bool | None,
-    ValueType.VECTOR: list[Scalar] | None,
-    ValueType.MATRIX: list[list[Scalar]] | None,
-    ValueType.DATA_FRAME: dict[str, list[Scalar]] | None,
+    ValueType.VECTOR: list[_Value] | None,
+    ValueType.MATRIX: list[list[_Value]] | None,
+    ValueType.DATA_FRAME: dict[str, list[_Value]] | None,
 }
 
 
@@ -82,6 +87,8 @@ class InputReader:
                 f"$.{quoted[1]}: the service has no such input; it has {self._described()}",
                 fields=f"$.{quoted[1]}",
             )
+        elif "`int` " in text:
+            where, came = path.rstrip("`") or "$", "got a whole number that 64 bits do not hold"
         else:
             where = path.rstrip("`") or "$"
             came = text[text.index("got `") :] if "got `" in text else text[0].lower() + text[1:]
@@ -97,7 +104,7 @@ class InputReader:
 
 def _check_integer(value: float, path: str) -> int:
     whole = int(value)
-    if whole != value:
+    if whole != value or not _LEAST <= whole <= _MOST:
         raise InvalidInput(f"{path}: expected integer, got {value!r}", fields=path)
     return whole
 

@@ -156,11 +156,11 @@
     });
   }
 
-  /** Unfold the service's own operations; those of the login stay folded. */
+  /** Unfold the call of the service; batches and the login stay folded. */
   function open(spec) {
     for (const [path, methods] of Object.entries(spec.paths)) {
       for (const operation of Object.values(methods)) {
-        if (path.startsWith('/api/') && operation.operationId) {
+        if (/^\/api\/[^/]+\/[^/]+$/.test(path) && operation.operationId) {
           window.ui.layoutActions.show(['operations', operation.tags[0], operation.operationId], true);
         }
       }

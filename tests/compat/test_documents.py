@@ -12,14 +12,16 @@ from openapi_spec_validator import validate
 from tornado.websocket import WebSocketHandler
 from world import OPERATIONS
 
+from jupyter_mlops.schema.access import Identity, Role
 from jupyter_mlops.schema.operations import REASONS, TAGS
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.service_documents import service_openapi, service_swagger
-from jupyter_mlops.schema.services import ServiceView
+from jupyter_mlops.schema.services import Definition, Revision
 from jupyter_mlops.schema.types import Parameter, ValueType
 from jupyter_mlops.server.handlers.documents import core
 from jupyter_mlops.server.handlers.operations import verbs
 from jupyter_mlops.server.handlers.routes import PUBLIC, ROUTES
+from jupyter_mlops.server.managers.catalog import view
 
 MLS = json.loads(Path(__file__).with_name("mls_names.json").read_text())
 ERROR = "#/components/schemas/Error"
@@ -29,11 +31,16 @@ FORMATTED = (
     Parameter(name="when", type=ValueType.CHARACTER, format="date-time"),
     Parameter(name="rows", type=ValueType.MATRIX, format="list"),
 )
-SERVICE = ServiceView(
-    name="Tx Service", version="1.0", version_published_by="a", creation_time="", runtime_type="Python",
-    description="What it does.", operation_id="manualTransmission", input_parameter_definitions=TYPES + FORMATTED,
-    output_parameter_definitions=TYPES, output_file_names=(), my_permission_on_service="read only", revision=1,
-    proof="loaded", timeout=60.0, batchable=False, pool=PoolSettings(), captured=(), snapshot_size=0,
+SERVICE = view(
+    Revision(
+        id="0", name="Tx Service", version="1.0", number=1, manifest=None, interpreter="", published_by="somebody",
+        created="", proof="loaded", definition=Definition(
+            code="z = 1", description="What it does.", operation_id="manualTransmission", inputs=TYPES + FORMATTED,
+            outputs=TYPES,
+        ),
+    ),
+    Identity(name="reader", role=Role.READER),
+    PoolSettings(),
 )  # fmt: skip
 
 

@@ -89,3 +89,12 @@ def test_a_finished_upload_is_kept_as_a_snapshot(server):
     assert kept.status == 201
     listed = {one["id"]: one["name"] for one in server.request("GET", "/snapshots").json()}
     assert listed[kept.json()["snapshotId"]] == "kept"
+
+
+def test_whole_numbers_that_no_kernel_can_be_sent_are_400(world):
+    large = 2**64
+    assert world.server.publish_code("whole", "1", "z = x", "x:integer,v:vector", "z:integer").status == 201
+    for inputs, place in (({"x": large, "v": []}, "$.x"), ({"x": 1, "v": [1, large]}, "$.v[1]")):
+        assert error_of(world.send("consume", inputs, name="whole", version="1"))["fields"] == place
+    body = {"code": "x", "inputParameters": [{"name": "x", "value": {"deep": [large]}}]}
+    assert error_of(world.send("executeCode", body))["fields"] == "$.inputParameters"

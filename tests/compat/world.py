@@ -77,7 +77,11 @@ class World:
         if operation.path.startswith("/users"):
             known["name"] = names.get("name", "ada")
         path = re.sub(r"\{(\w+)\}", lambda match: known[match[1]], operation.path)
-        required = [f"{argument.name}=unknown" for argument in operation.arguments if argument.required]
+        required = [
+            f"{argument.name}={0 if argument.kind is int else 'unknown'}"
+            for argument in operation.arguments
+            if argument.required
+        ]
         return path + ("?" + "&".join(required) if required else "")
 
     def body(self, operation: Operation) -> tuple[Any, dict[str, str]]:
@@ -254,6 +258,7 @@ _SPECIAL: dict[Any, Any] = {
     ("publishWebServiceVersion", 409): lambda world, one: world.send(one.id, {"code": "other = 1"}),
     ("patchWebServiceVersion", 409): _lacking,
     ("keepSnapshot", 409): _lacking,
+    ("uploadPiece", 409): lambda world, one: world.send(one.id, suffix="2"),
     ("publishWebService", 422): lambda world, one: world.send(one.id, {"code": "no code"}),
     ("publishWebServiceVersion", 422): lambda world, one: world.send(one.id, {"code": "no code"}, version="new"),
     ("patchWebServiceVersion", 422): lambda world, one: world.send(one.id, {"code": "no code"}),

@@ -174,7 +174,12 @@ class SessionManager:
                     f"{name[:200]!r} is not a variable's name", fields=f"$.inputParameters[{index}].name"
                 )
         session.remember(request.code)
-        packed = msgspec.msgpack.encode(inputs)
+        try:
+            packed = msgspec.msgpack.encode(inputs)
+        except OverflowError:
+            raise InvalidRequest(
+                "a value holds a whole number of more than 64 bits; send it as a string", fields="$.inputParameters"
+            ) from None
         outputs = tuple(request.output_parameters or ())
         return await session.kernel.ask(lambda number: Execute(number, request.code, packed, outputs))
 
