@@ -11,6 +11,9 @@ from IPython.core.error import UsageError
 _OPENING, _CLOSING = "([{", ")]}"
 _EXPRESSIONS = frozenset({"--sample"})
 
+SNAPSHOT_ACTIONS = {"list": (), "show": ("ID",), "load": ("ID",), "delete": ("ID",), "download": ("ID", "[PATH]")}
+"""What can follow `%snapshot` besides a name, and what follows that."""
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are the user's, not the program's."""
@@ -70,6 +73,26 @@ def mlops_parser() -> Parser:
     parser.add_argument("action", choices=("connect", "status", "disconnect"))
     parser.add_argument("url", metavar="URL", nargs="?", help="the server; without one it is found or started")
     parser.add_argument("--user", metavar="U", help="log in as this user; the password is asked for")
+    return parser
+
+
+def snapshot_parser() -> Parser:
+    """Make the parser of `%snapshot`."""
+    parser = Parser(prog="%snapshot", add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "words",
+        metavar="NAME",
+        nargs="*",
+        help="what to call it; or list, show ID, load ID, delete ID, download ID [PATH], where a name does for an ID",
+    )
+    parser.add_argument("--function", metavar="F", help="only what this function reaches")
+    parser.add_argument("--drop", metavar="x,y", help="names that must not go along")
+    parser.add_argument("--keep", metavar="x", help="further names to take along, and secrets")
+    parser.add_argument(
+        "--files", metavar="GLOB", help="data files to take along: data/cars.csv, or data/*.csv,model.txt"
+    )
+    parser.add_argument("--pick", action="store_true", help="choose in a table of checkboxes")
+    parser.add_argument("--overwrite", action="store_true", help="with load: replace what is there without asking")
     return parser
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jupyter_mlops.errors import MLOpsError
-from jupyter_mlops.notebook.arguments import mlops_parser, publish_parser
+from jupyter_mlops.notebook.arguments import SNAPSHOT_ACTIONS, mlops_parser, publish_parser, snapshot_parser
 
 _VARIABLES = frozenset({"--function", "--init", "--drop", "--keep", "--sample"})
 
@@ -26,6 +27,7 @@ def add_completers(shell: Any) -> None:
         "complete_command", _fixed(["connect", "status", "disconnect", *_options(mlops_parser())]), str_key="%mlops"
     )
     shell.set_hook("complete_command", _services_completer(shell), str_key="%services")
+    shell.set_hook("complete_command", _snapshot_completer(shell), str_key="%snapshot")
 
 
 def _options(parser: Any) -> list[str]:
@@ -56,6 +58,40 @@ def _services_completer(shell: Any) -> Callable[[Any, Any], list[str]]:
     return lambda _, __: _service_names(shell)
 
 
+def _snapshot_completer(shell: Any) -> Callable[[Any, Any], list[str]]:
+    options = _options(snapshot_parser())
+
+    def complete(_: Any, event: Any) -> list[str]:
+        words = event.text_until_cursor.split()
+        before = words if event.text_until_cursor[-1:].isspace() else words[:-1]
+        if before[-1:] and before[-1] in _VARIABLES:
+            return _variables(shell)
+        if before[-1:] == ["--files"]:
+            return sorted(path.name for path in Path().iterdir() if not path.name.startswith("."))
+        if len(before) == 2 and before[1] in SNAPSHOT_ACTIONS:  # noqa: PLR2004
+            return _snapshot_names(shell)
+        return [*SNAPSHOT_ACTIONS, *options] if len(before) == 1 else options
+
+    return complete
+
+
+def _snapshot_names(shell: Any) -> list[str]:
+    transport = _connected(shell)
+    if transport is None:
+        return []
+    from jupyter_mlops.client.snapshot import snapshots
+
+    try:
+        return [text for one in snapshots(transport) for text in dict.fromkeys((one.name, one.id))]
+    except MLOpsError:
+        return []
+
+
+def _connected(shell: Any) -> Any:
+    """The connection, if there is one; completing never starts a server."""
+    return getattr(shell.magics_manager.registry.get("MLOpsMagics"), "connected", None)
+
+
 def _variables(shell: Any) -> list[str]:
     return [name for name in shell.user_ns if not name.startswith("_") and name not in shell.user_ns_hidden]
 
@@ -66,8 +102,7 @@ def _publishable(value: Any) -> bool:
 
 def _service_names(shell: Any) -> list[str]:
     """Names of the services at the server that is connected; completing never starts one."""
-    magics = shell.magics_manager.registry.get("MLOpsMagics")
-    transport = getattr(magics, "connected", None)
+    transport = _connected(shell)
     if transport is None:
         return []
     from jupyter_mlops.client.lookup import find

@@ -19,21 +19,21 @@ from jupyter_mlops.schema.services import ServiceView
 from jupyter_mlops.schema.snapshots import Captured
 from jupyter_mlops.schema.types import Parameter, ValueType
 
-_STYLE = (
+STYLE = (
     "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 13px; line-height: 1.5; "
     "color: var(--jp-ui-font-color1, inherit); border: 1px solid var(--jp-border-color2, #bdbdbd); "
     "border-radius: 4px; padding: 10px 14px; max-width: 860px"
 )
-_MUTED = "color: var(--jp-ui-font-color2, #757575)"
+MUTED = "color: var(--jp-ui-font-color2, #757575)"
 _GOOD = "color: var(--jp-success-color1, #388e3c)"
 _CODE = (
     "font-family: var(--jp-code-font-family, monospace); font-size: 12px; margin: 2px 0; padding: 4px 8px; "
     "white-space: pre-wrap; overflow-wrap: anywhere; "
     "background: var(--jp-layout-color2, rgba(127, 127, 127, 0.1)); color: inherit; border-radius: 3px"
 )
-_TABLE = "border-collapse: collapse; color: inherit; font: inherit"
-_ROW = "background: none"
-_CELL = "text-align: left; padding: 1px 14px 1px 0; vertical-align: top; background: none"
+TABLE = "border-collapse: collapse; color: inherit; font: inherit"
+ROW = "background: none"
+CELL = "text-align: left; padding: 1px 14px 1px 0; vertical-align: top; background: none"
 _LINK = "color: var(--jp-content-link-color, #1976d2)"
 _KILO = 1024
 
@@ -80,10 +80,10 @@ class Card:
         title = f"<strong style='font-size: 15px'>{escape(view.name)}</strong> {escape(view.version)}"
         parts = [f"<div>{title} &nbsp;<span style='{_GOOD}'>{escape(self._state())}</span></div>"]
         if view.description:
-            parts.append(f"<div style='{_MUTED}'>{escape(view.description)}</div>")
+            parts.append(f"<div style='{MUTED}'>{escape(view.description)}</div>")
         rows = [(escape(label), self._linked(label, value)) for label, value in self._facts()]
         captured = "<br>".join(
-            f"{escape(one.name)} <span style='{_MUTED}'>{escape(_kind(one))}, {size(one.size)}</span>"
+            f"{escape(one.name)} <span style='{MUTED}'>{escape(_kind(one))}, {size(one.size)}</span>"
             for one in _shown(view)
         )
         if captured:
@@ -93,9 +93,9 @@ class Card:
         parts.append(_table(rows))
         for label, line in (("curl", self.curl()), ("Python", self.python())):
             parts.append(
-                f"<div style='{_MUTED}; margin-top: 6px'>{label}</div><pre style='{_CODE}'>{escape(line)}</pre>"
+                f"<div style='{MUTED}; margin-top: 6px'>{label}</div><pre style='{_CODE}'>{escape(line)}</pre>"
             )
-        return f"<div style='{_STYLE}'>{''.join(parts)}</div>"
+        return f"<div style='{STYLE}'>{''.join(parts)}</div>"
 
     def curl(self) -> str:
         """A line for a terminal that calls the service; it asks for the token when it runs."""
@@ -177,16 +177,14 @@ class ServiceTable:
 
     def _repr_html_(self) -> str:
         if not self.views:
-            return f"<div style='{_STYLE}'>{escape(repr(self))}</div>"
-        head = "".join(f"<th style='{_CELL}; {_MUTED}; font-weight: normal'>{escape(name)}</th>" for name in _HEADINGS)
+            return f"<div style='{STYLE}'>{escape(repr(self))}</div>"
+        head = "".join(f"<th style='{CELL}; {MUTED}; font-weight: normal'>{escape(name)}</th>" for name in _HEADINGS)
         body = "".join(
-            f"<tr style='{_ROW}'>"
-            + "".join(f"<td style='{_CELL}'>{escape(cell)}</td>" for cell in _row(view))
-            + "</tr>"
+            f"<tr style='{ROW}'>" + "".join(f"<td style='{CELL}'>{escape(cell)}</td>" for cell in _row(view)) + "</tr>"
             for view in self.views
         )
-        table = f"<table style='{_TABLE}; margin: 0'><tr style='{_ROW}'>{head}</tr>{body}</table>"
-        return f"<div style='{_STYLE}'>{table}</div>"
+        table = f"<table style='{TABLE}; margin: 0'><tr style='{ROW}'>{head}</tr>{body}</table>"
+        return f"<div style='{STYLE}'>{table}</div>"
 
 
 _HEADINGS = ("name", "version", "inputs", "outputs", "published by", "published", "proof")
@@ -258,7 +256,7 @@ def _made_up(view: ServiceView) -> dict[str, Any]:
 
 def _table(rows: list[tuple[str, str]]) -> str:
     body = "".join(
-        f"<tr style='{_ROW}'><td style='{_CELL}; {_MUTED}'>{label}</td><td style='{_CELL}'>{value}</td></tr>"
+        f"<tr style='{ROW}'><td style='{CELL}; {MUTED}'>{label}</td><td style='{CELL}'>{value}</td></tr>"
         for label, value in rows
     )
-    return f"<table style='{_TABLE}; margin: 6px 0 0 0'>{body}</table>"
+    return f"<table style='{TABLE}; margin: 6px 0 0 0'>{body}</table>"

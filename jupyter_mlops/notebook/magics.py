@@ -1,4 +1,4 @@
-"""The magics: `%mlops`, `%%publish`, `%publish`, `%services`. Light to import; the rest comes when it is used."""
+"""The magics: `%mlops`, `%%publish`, `%publish`, `%services`, `%snapshot`. What they need comes when they are used."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from jupyter_mlops.notebook.arguments import (
     parse,
     publish_parser,
     services_parser,
+    snapshot_parser,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ _CELL_EXAMPLE = """    %%publish adder 1.0 --sample 1,2
 _LINE_EXAMPLE = """    %publish add adder 1.0 --sample 1,2
 
     %publish model cars 1.0 --batchable --sample X.head(3) --kernels 1:4"""
+
+_SNAPSHOT_EXAMPLE = """    %snapshot before_tuning
+
+    %snapshot list
+
+    %snapshot load before_tuning --overwrite"""
 
 
 @magics_class
@@ -102,6 +109,15 @@ class MLOpsMagics(Magics):
             if not views:
                 raise UsageError(f"there is no service {options.name!r} that you may see; %services lists them all")
             return make_service(views[-1], transport)
+
+    @no_var_expand
+    @line_magic
+    def snapshot(self, line: str) -> Any:
+        """Show what is in this kernel and keep it on the server; list, load, download and delete what was kept."""
+        from jupyter_mlops.notebook.snapshots import snapshot_line
+
+        with readable():
+            return snapshot_line(self.shell, self.connection, parse(snapshot_parser(), line))
 
     @property
     def connected(self) -> Transport | None:
@@ -195,5 +211,6 @@ for _function, _parser, _example in (
     (MLOpsMagics.publish_cell, publish_parser(cell=True), _CELL_EXAMPLE),
     (MLOpsMagics.publish_line, publish_parser(cell=False), _LINE_EXAMPLE),
     (MLOpsMagics.services, services_parser(), "    %services\n\n    %services cars 1.0"),
+    (MLOpsMagics.snapshot, snapshot_parser(), _SNAPSHOT_EXAMPLE),
 ):
     _function.__doc__ = help_of(_parser, _example, _function.__doc__ or "")

@@ -1,0 +1,250 @@
+"""`%snapshot`: what is in this kernel, kept on the server, listed, brought back."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import msgspec
+from IPython.core.error import UsageError
+
+from jupyter_mlops.capture import Capture, Overlay, Survey, capture, survey
+from jupyter_mlops.client.sending import send
+from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots
+from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.notebook.arguments import SNAPSHOT_ACTIONS, names_of
+from jupyter_mlops.notebook.display import CELL, MUTED, ROW, STYLE, TABLE, size
+from jupyter_mlops.notebook.progress import Progress
+from jupyter_mlops.notebook.restoring import load
+from jupyter_mlops.notebook.survey_table import SurveyTable
+from jupyter_mlops.schema.sessions import CreateSnapshotResponse
+from jupyter_mlops.schema.snapshots import KeepSnapshotRequest
+
+_SHORTEST_PREFIX = 4
+
+
+def snapshot_line(shell: Any, connect: Callable[[], Transport], options: argparse.Namespace) -> Any:
+    """Do what a line of `%snapshot` says; what the cell shall show.
+
+    Parameters
+    ----------
+    shell:
+        The IPython shell.
+    connect:
+        Gives the connection; asked only when it is needed.
+    options:
+        The parsed line.
+
+    Raises
+    ------
+    UsageError
+        When the words do not go together.
+    """
+    action, *words = options.words or [""]
+    if action not in SNAPSHOT_ACTIONS:
+        if words:
+            raise UsageError(
+                f"%snapshot takes one name, or one of {', '.join(SNAPSHOT_ACTIONS)} first; "
+                f"{' '.join(options.words)!r} is neither"
+            )
+        return _take(shell, connect, action, options)
+    wants = SNAPSHOT_ACTIONS[action]
+    if not sum(not one.startswith("[") for one in wants) <= len(words) <= len(wants):
+        raise UsageError(f"write %snapshot {' '.join([action, *wants])}; %snapshot list shows yours")
+    transport = connect()
+    if action == "list":
+        return SnapshotTable(snapshots(transport), transport.url)
+    found = find_snapshot(transport, words[0])
+    match action:
+        case "show":
+            return SnapshotCard(found)
+        case "load":
+            return load(shell, found, overwrite=options.overwrite)
+        case "delete":
+            found.delete()
+            print(f"Deleted snapshot {found.name} ({found.id}).")  # noqa: T201
+        case _:
+            print(f"Wrote {found.download(words[1] if words[1:] else None)}")  # noqa: T201
+    return None
+
+
+def look(shell: Any, options: argparse.Namespace) -> Survey:
+    """Survey the kernel's variables as a line says."""
+    with Progress("Looking at") as progress:
+        return survey(
+            shell.user_ns,
+            options.function,
+            keep=names_of(options.keep),
+            drop=names_of(options.drop),
+            progress=progress,
+        )
+
+
+def keep(transport: Transport, captured: Capture, name: str) -> Snapshot:
+    """Send a capture and keep it as a snapshot.
+
+    Parameters
+    ----------
+    transport:
+        The way to the server.
+    captured:
+        The capture.
+    name:
+        What to call it; empty for its id.
+    """
+    upload = send(transport, captured)
+    request = KeepSnapshotRequest(upload=upload, name=name or None)
+    answer = transport.request("POST", "/snapshots", request)
+    return get_snapshot(transport, msgspec.json.decode(answer, type=CreateSnapshotResponse).snapshot_id)
+
+
+def capture_chosen(shell: Any, found: Survey, files: list[str]) -> Capture:
+    """Capture the chosen variables of a survey, and of the others nothing but what these hold.
+
+    Parameters
+    ----------
+    shell:
+        The IPython shell.
+    found:
+        The survey.
+    files:
+        Data files and patterns.
+    """
+    namespace = Overlay(shell.user_ns, {})
+    for one in found.variables:  # code may read what stays here: the table has said so
+        if one.name not in found.selected:
+            namespace.pop(one.name, None)
+    with Progress("Capturing") as progress:
+        return capture(namespace, found.selected, keep=found.selected, files=files, progress=progress)
+
+
+def find_snapshot(transport: Transport, wanted: str) -> Snapshot:
+    """The snapshot of an id, of the beginning of an id, or the last one of a name.
+
+    Parameters
+    ----------
+    transport:
+        The way to the server.
+    wanted:
+        Id or name.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or the beginning fits several.
+    """
+    known = snapshots(transport)
+    exact = [one for one in known if one.id == wanted] or [one for one in known if one.name == wanted]
+    if exact:
+        return exact[-1]
+    begun = [one for one in known if one.id.startswith(wanted)] if len(wanted) >= _SHORTEST_PREFIX else []
+    if len(begun) == 1:
+        return begun[0]
+    what = f"several snapshots begin with {wanted!r}" if begun else f"you have no snapshot {wanted!r}"
+    raise UsageError(f"{what}; %snapshot list shows yours")
+
+
+class SnapshotTable:
+    """Shows snapshots.
+
+    Parameters
+    ----------
+    found:
+        The snapshots, oldest first.
+    url:
+        The server's address.
+    """
+
+    def __init__(self, found: list[Snapshot], url: str) -> None:
+        self.snapshots = found
+        self._url = url
+
+    def __repr__(self) -> str:
+        if not self.snapshots:
+            return f"No snapshots at {self._url} yet: %snapshot NAME keeps what is in this kernel."
+        rows = [_HEADINGS, *(_row(one) for one in self.snapshots)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+        return "\n".join(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        if not self.snapshots:
+            return f"<div style='{STYLE}'>{escape(repr(self))}</div>"
+        head = "".join(f"<th style='{CELL}; {MUTED}; font-weight: normal'>{name}</th>" for name in _HEADINGS)
+        rows = ("".join(f"<td style='{CELL}'>{escape(cell)}</td>" for cell in _row(one)) for one in self.snapshots)
+        body = "".join(f"<tr style='{ROW}'>{row}</tr>" for row in rows)
+        return (
+            f"<div style='{STYLE}'><table style='{TABLE}; margin: 0'><tr style='{ROW}'>{head}</tr>{body}</table></div>"
+        )
+
+
+class SnapshotCard:
+    """Shows one snapshot.
+
+    Parameters
+    ----------
+    snapshot:
+        The snapshot.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def __repr__(self) -> str:
+        lines = [f"{self.snapshot.name}  ({self.snapshot.id})"]
+        return "\n".join([*lines, *(f"  {label + ':':<10}{value}" for label, value in self._facts())])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr style='{ROW}'><td style='{CELL}; {MUTED}'>{label}</td><td style='{CELL}'>{escape(value)}</td></tr>"
+            for label, value in self._facts()
+        )
+        title = f"<strong>{escape(self.snapshot.name)}</strong> {escape(self.snapshot.id)}"
+        return f"<div style='{STYLE}'><div>{title}</div><table style='{TABLE}; margin: 0'>{rows}</table></div>"
+
+    def _facts(self) -> list[tuple[str, str]]:
+        one = self.snapshot
+        return [
+            ("taken", f"{one.created:%Y-%m-%d %H:%M:%S} UTC"),
+            ("size", size(one.size)),
+            ("variables", ", ".join(one.objects) or "none"),
+            ("files", ", ".join(one.files) or "none"),
+            ("load", f"%snapshot load {one.id}"),
+        ]
+
+
+_HEADINGS = ("name", "id", "taken", "size", "variables", "files")
+_LISTED = 60
+
+
+def _row(one: Snapshot) -> tuple[str, ...]:
+    names = ", ".join(one.objects)
+    shown = names if len(names) <= _LISTED else f"{names[: _LISTED - 3]}..."
+    return (one.name, one.id, f"{one.created:%Y-%m-%d %H:%M}", size(one.size), shown, str(len(one.files)))
+
+
+def _take(shell: Any, connect: Callable[[], Transport], name: str, options: argparse.Namespace) -> Any:
+    if options.pick:
+        from jupyter_mlops.notebook.picker import snapshot_widget
+
+        kept, dropped, files = names_of(options.keep), names_of(options.drop), names_of(options.files)
+        return snapshot_widget(options.function, name=name, keep=kept, drop=dropped, files=files)
+    found = look(shell, options)
+    _show(shell, SurveyTable(found))
+    files = names_of(options.files)
+    if not found.selected and not files:
+        raise UsageError("there is nothing to keep: define a variable or a function first, or name --files")
+    return SnapshotCard(keep(connect(), capture_chosen(shell, found, files), name))
+
+
+def _show(shell: Any, value: Any) -> None:
+    """Show what comes before the cell's result: rich in a notebook, else as text."""
+    if getattr(shell, "kernel", None) is None:
+        print(repr(value))  # noqa: T201
+    else:
+        from IPython.display import display
+
+        display(value)  # type: ignore[no-untyped-call]
