@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dis
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
 from types import CodeType, FunctionType
@@ -13,6 +14,10 @@ from typing import Any
 from jupyter_mlops.capture.reach import nested
 from jupyter_mlops.capture.secret_forms import form_of
 from jupyter_mlops.capture.secret_names import kind_by_name, looks_secret
+
+
+_WORD = re.compile(r"[\w.-]{1,80}")
+"""What could name a value: a path such as `/etc/passwd`, that another argument stands beside, does not."""
 
 
 def secrets_of_code(function: FunctionType) -> list[str]:
@@ -37,7 +42,7 @@ def secrets_of_code(function: FunctionType) -> list[str]:
 
 
 def _judge(found: dict[str, None], name: str, value: Any) -> None:
-    kind = kind_by_name(name)
+    kind = kind_by_name(name) if _WORD.fullmatch(name) else ""
     if kind and type(value) in {str, bytes} and looks_secret(kind, value):
         found[f"has in its code what looks like a secret, as {name}"] = None
 

@@ -26,3 +26,9 @@ def test_no_part_of_a_secret_is_told():
         if isinstance(value, str):
             told = " ".join(f"{one.where} {one.text}" for one in find_secrets(name, value))
             assert value[:12] not in told
+
+
+def test_a_path_beside_another_argument_names_no_value():
+    namespace = {"__name__": "__main__"}
+    exec("def write(x):\n    import os\n    os.symlink('/etc/passwd', 'link.txt')", namespace)
+    assert find_secrets("write", namespace["write"]) == []

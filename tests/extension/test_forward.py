@@ -37,7 +37,7 @@ def test_a_service_lives_and_dies_through_jupyter(jupyter, server):
     assert shown["description"] == "doubles"
     assert shown["versionPublishedBy"] == getpass.getuser()
     assert jupyter.request("DELETE", "mlops/services/twice/1").status == 200
-    assert server.request("GET", "/services/twice").status == 404
+    assert server.request("GET", "/services/twice").json() == []
 
 
 def test_a_client_of_the_server_logs_in_through_jupyter_and_needs_no_token_of_jupyters(jupyter):
@@ -60,7 +60,7 @@ def test_a_client_of_the_server_logs_in_through_jupyter_and_needs_no_token_of_ju
 
 
 def test_a_refusal_passes_as_it_is(jupyter, server):
-    through, direct = jupyter.request("GET", "mlops/services/nosuch"), server.request("GET", "/services/nosuch")
+    through, direct = jupyter.request("GET", "mlops/services/nosuch/1"), server.request("GET", "/services/nosuch/1")
     assert (through.status, through.json()) == (direct.status, direct.json())
     assert jupyter.request("POST", "mlops/services/a/1", b"{").status == 400
 
@@ -225,7 +225,7 @@ def test_a_shared_server_gets_the_callers_own_token(start_jupyter, recorder, tmp
 def test_errors_have_one_shape(jupyter):
     for answer in (
         jupyter.request("GET", "mlops/services", token=None),
-        jupyter.request("GET", "mlops/services/nosuch"),
+        jupyter.request("GET", "mlops/services/nosuch/1"),
         jupyter.request("POST", "mlops/services/a/1", b"["),
     ):
         assert set(json.loads(answer.body)) == {"message", "code", "exceptionType", "fields", "link"}
