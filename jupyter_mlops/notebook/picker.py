@@ -22,7 +22,7 @@ from jupyter_mlops.notebook.arguments import publish_parser
 from jupyter_mlops.notebook.display import MUTED, Card
 from jupyter_mlops.notebook.magics import register
 from jupyter_mlops.notebook.publish import publish_named
-from jupyter_mlops.notebook.snapshots import SnapshotCard, capture_chosen, keep
+from jupyter_mlops.notebook.snapshots import SnapshotCard, capture_chosen, keep, own_variables
 from jupyter_mlops.notebook.survey_table import notes_of, total_text
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ EVERYTHING = "(everything)"
 
 _COLUMNS = "display: grid; grid-template-columns: 9em 9em 6em minmax(9em, 1fr) minmax(9em, 1.5fr); gap: 0 1em"
 _CUT = "overflow: hidden; text-overflow: ellipsis; white-space: nowrap"
+_WRAPPED = "white-space: normal; overflow-wrap: anywhere"
 _PRE = "white-space: pre-wrap; line-height: 1.4; margin: 0"
 _BAD = "color: var(--jp-error-color1, #d32f2f)"
 _GOOD = "color: var(--jp-success-color1, #388e3c)"
@@ -70,7 +71,7 @@ def snapshot_widget(
         raise UsageError("snapshot_widget() looks into a notebook's kernel, and there is none here")
     register(shell)
     try:
-        return Picker(shell, survey(shell.user_ns, function, keep=keep, drop=drop), name, list(files))
+        return Picker(shell, survey(own_variables(shell), function, keep=keep, drop=drop), name, list(files))
     except MLOpsError as error:
         raise UsageError(str(error)) from None
 
@@ -185,7 +186,7 @@ class Picker:
 
     def _look(self) -> None:
         """Survey the kernel anew, for another function."""
-        self._survey = survey(self._shell.user_ns, self._chosen())
+        self._survey = survey(own_variables(self._shell), self._chosen())
         self._fill()
 
     def _chosen(self) -> str | None:
@@ -267,8 +268,8 @@ def _header() -> str:
 
 def _row(one: Variable) -> str:
     notes = "; ".join(notes_of(one))
-    cells = [(one.type, ""), (one.shape, ""), (bytes_text(one.size), ""), (one.why, ""), (notes, _BAD)]
+    cells = [(one.type, ""), (one.shape, ""), (bytes_text(one.size), ""), (one.why, ""), (notes, f"{_BAD}; {_WRAPPED}")]
     shown = "".join(
-        f"<span style='{_CUT}; {style}' title='{escape(text)}'>{escape(text)}</span>" for text, style in cells
+        f"<span style='{style or _CUT}' title='{escape(text)}'>{escape(text)}</span>" for text, style in cells
     )
     return f"<div style='{_COLUMNS}; line-height: 1.4'>{shown}</div>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from html import escape
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from jupyter_mlops.schema.sessions import CreateSnapshotResponse
 from jupyter_mlops.schema.snapshots import KeepSnapshotRequest
 
 _SHORTEST_PREFIX = 4
+_OURS = frozenset({"jupyter_mlops.notebook.picker", "jupyter_mlops.notebook.snapshots"})
 
 
 def snapshot_line(shell: Any, connect: Callable[[], Transport], options: argparse.Namespace) -> Any:
@@ -74,12 +76,22 @@ def look(shell: Any, options: argparse.Namespace) -> Survey:
     """Survey the kernel's variables as a line says."""
     with Progress("Looking at") as progress:
         return survey(
-            shell.user_ns,
+            own_variables(shell),
             options.function,
             keep=names_of(options.keep),
             drop=names_of(options.drop),
             progress=progress,
         )
+
+
+def own_variables(shell: Any) -> Overlay:
+    """The kernel's variables without what this package put there: `snapshot_widget` and the widgets that it made."""
+    namespace = Overlay(shell.user_ns, {})
+    for name, value in shell.user_ns.items():
+        home = value.__module__ if type(value) is FunctionType else type(value).__module__
+        if home in _OURS:
+            del namespace[name]
+    return namespace
 
 
 def keep(transport: Transport, captured: Capture, name: str) -> Snapshot:
@@ -112,7 +124,7 @@ def capture_chosen(shell: Any, found: Survey, files: list[str]) -> Capture:
     files:
         Data files and patterns.
     """
-    namespace = Overlay(shell.user_ns, {})
+    namespace = own_variables(shell)
     for one in found.variables:  # code may read what stays here: the table has said so
         if one.name not in found.selected:
             namespace.pop(one.name, None)

@@ -47,10 +47,10 @@ class SurveyTable:
 
 def notes_of(one: Variable) -> list[str]:
     """What to know of a variable before it goes along, in a few words each."""
-    notes = [one.problem] if one.problem else []
-    notes += [str(caution) for caution in one.cautions]
+    notes = [one.problem.removeprefix(f"{one.name}: ")] if one.problem else []
+    notes += [caution.text if caution.where == one.name else str(caution) for caution in one.cautions]
     if one.secret:
-        notes.append(f"goes only when it is kept by name (--keep {one.name})")
+        notes.append("goes along only when it is chosen by name")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""The table of checkboxes, driven from the kernel's side; `tests/ui/test_picker.py` drives it in a browser."""
+"""The table of checkboxes, driven from the kernel's side; `tests/ui/test_widget.py` drives it in a browser."""
 
 from __future__ import annotations
 
