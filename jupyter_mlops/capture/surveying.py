@@ -148,7 +148,7 @@ class _Surveyor:
     def _variable(
         self, name: str, value: Any, look: tuple[Measure, str | None], weight: Weight, total: int
     ) -> Variable:
-        measure, problem = look
+        problem = look[1]
         size = total if problem == "" else None
         cautions = list(cautions_of(name, value, size))
         cautions += [Caution("secret", one.where, one.text) for one in find_secrets(name, value)]
@@ -163,8 +163,6 @@ class _Surveyor:
             problem=problem or "",
             cautions=tuple(cautions),
             weight=weight,
-            reads=measure.reads,
-            makes=measure.writes,
         )
 
 
@@ -213,7 +211,7 @@ def _with_inherited(one: Variable, problems: Mapping[str, str], whole: Survey) -
 def _weight(measure: Measure, alias: str | None) -> Weight:
     if alias is not None:
         return Weight(0, (), (alias,))
-    return Weight(measure.size, tuple(measure.spans), measure.holds)
+    return Weight(measure.size, tuple(measure.spans), measure.holds, measure.reads, measure.writes)
 
 
 def _with_paths(found: Survey, wanted: list[str]) -> tuple[Variable, ...]:
@@ -223,8 +221,17 @@ def _with_paths(found: Survey, wanted: list[str]) -> tuple[Variable, ...]:
     while queue:
         name = queue.popleft()
         one = found[name]
-        for step in (*one.reads, *one.weight.parts):
+        for step in _steps(found, one):
             if step in found and step not in paths:
                 paths[step] = (*paths[name], step)
                 queue.append(step)
     return tuple(replace(one, path=paths.get(one.name, ())) for one in found.variables)
+
+
+def _steps(found: Survey, one: Variable) -> list[str]:
+    """Variables that its code names or that it holds, also by way of large objects without a name."""
+    steps = [*one.weight.reads, *one.weight.parts]
+    for part in one.weight.parts:
+        if part in found.parts:
+            steps += [*found.parts[part].reads, *found.parts[part].parts]
+    return steps

@@ -36,6 +36,10 @@ class Weight:
     """Memory of its buffers, as address ranges: what two variables share is found where these meet."""
     parts: tuple[str, ...] = ()
     """Other variables, and large objects without a name, that it holds."""
+    reads: tuple[str, ...] = ()
+    """Variables that code in it names; code of its parts is not counted here."""
+    makes: tuple[str, ...] = ()
+    """Variables that code in it makes (`global ...`)."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,6 @@ class Variable:
     """Why it cannot go along, from the path of the part that is to blame; empty when it can."""
     cautions: tuple[Caution, ...] = ()
     weight: Weight = field(default_factory=Weight, repr=False)
-    reads: tuple[str, ...] = ()
-    """Other variables that its code names."""
-    makes: tuple[str, ...] = ()
-    """Variables that its code makes (`global ...`)."""
 
     @property
     def reached(self) -> bool:
@@ -175,7 +175,7 @@ class Survey:
             name = queue.pop()
             if name not in found and name in self:
                 found.add(name)
-                queue += [read for read in self[name].reads if read not in without]
+                queue += [read for one in self.held([name]).values() for read in one.reads if read not in without]
         return frozenset(found)
 
     def total(self, names: Iterable[str] | None = None) -> int:
@@ -214,14 +214,14 @@ class Survey:
         names:
             The choice; None for the selected ones.
         """
-        chosen = frozenset(self.selected if names is None else names)
-        known = [one for one in self.variables if one.name in chosen]
-        made = {name for one in known for name in one.makes}
+        chosen = tuple(self.selected if names is None else names)
+        known = self.held(chosen)
+        made = {name for one in known.values() for name in one.makes}
         readers: dict[str, list[str]] = {}
-        for one in known:
+        for reader, one in known.items():
             for name in one.reads:
-                if name not in chosen and name not in made and name in self and one.name != self.init:
-                    readers.setdefault(name, []).append(one.name)
+                if name not in chosen and name not in made and name in self and reader != self.init:
+                    readers.setdefault(name, []).append(reader)
         return tuple(Missing(name, tuple(found), self._reason(name)) for name, found in readers.items())
 
     def _reason(self, name: str) -> str:

@@ -28,7 +28,7 @@ def notebook():
         text = textwrap.dedent(source)
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         namespace = {"__name__": "__main__"}
-        exec(compile(text, filename, "exec"), namespace)
+        exec(compile(text, filename, "exec", dont_inherit=True), namespace)
         return namespace
 
     return make
@@ -48,3 +48,16 @@ def in_fresh_python(tmp_path):
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture
+def again(tmp_path):
+    """Capture names, save them, and restore them into another namespace of this process."""
+    from jupyter_mlops.capture import capture, restore, save
+
+    def take(namespace, names=None, **options):
+        wanted = [name for name in namespace if not name.startswith("__")] if names is None else names
+        saved = save(capture(namespace, wanted, **options), tmp_path / "blobs")
+        return restore(saved.path, {"__name__": "__main__"}, check=True)
+
+    return take
