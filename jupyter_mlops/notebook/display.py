@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from jupyter_mlops.client.pools import duration
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.schema.revisions import Provenance
 from jupyter_mlops.schema.services import ServiceView
 from jupyter_mlops.schema.snapshots import Captured
 from jupyter_mlops.schema.types import Parameter, ValueType
@@ -128,7 +129,7 @@ class Card:
         if view.batchable:
             facts.append(("batchable", "calls that wait together run as one"))
         facts += [("differs", difference) for difference in view.differences]
-        facts += self._pool_facts()
+        facts += self._pool_facts() + self._origin()
         facts += [("URL", self._service.url), ("docs", docs_url(self._service))]
         return facts
 
@@ -146,6 +147,17 @@ class Card:
         if pool.last_error:
             facts.append(("last error", pool.last_error))
         return facts
+
+    def _origin(self) -> list[tuple[str, str]]:
+        """Where the revision in force came from, for those who may see it."""
+        try:
+            found = next((one.provenance for one in self._service.revisions() if one.current), Provenance())
+        except MLOpsError:  # it is somebody else's, or has gone
+            return []
+        counts = ", ".join(str(cell.execution_count) for cell in found.cells if cell.execution_count is not None)
+        commit = f"commit {found.commit[:10]}{' and changes' if found.dirty else ''}" if found.commit else ""
+        parts = [found.notebook, f"cells {counts}" if counts else "", commit]
+        return [("made from", "; ".join(filter(None, parts)))] if any(parts) else []
 
     def _linked(self, label: str, value: str) -> str:
         if label != "docs":

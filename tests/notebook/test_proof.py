@@ -92,6 +92,10 @@ def test_a_revision_knows_its_cells(notebook, monkeypatch):
     notebook.ok("def helper(x):\n    return math.fsum(weights) * x")
     notebook.ok("%%publish told 1 --sample 2\ndef f(x: float) -> float:\n    return helper(x)")
     found = latest(notebook, "told").provenance
+    card = notebook.ok("%services told 1").value
+    assert (
+        "made from: cars.ipynb; cells 2, 3, 4, 5, 6" in notebook.shell.display_formatter.format(card)[0]["text/plain"]
+    )
     assert found.notebook == "cars.ipynb"
     cells = [(one.execution_count, one.source) for one in found.cells]
     assert [count for count, _ in cells] == [2, 3, 4, 5, 6]
