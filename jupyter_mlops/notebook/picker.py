@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 EVERYTHING = "(everything)"
 
-_COLUMNS = "display: grid; grid-template-columns: 9em 9em 6em minmax(9em, 1fr) minmax(9em, 1.5fr); gap: 0 1em"
+_COLUMNS = (
+    "display: grid; grid-template-columns: 9em 9em 6em minmax(9em, 1fr) minmax(9em, 1.5fr); gap: 0 1em; "
+    "align-items: center"
+)
 _CUT = "overflow: hidden; text-overflow: ellipsis; white-space: nowrap"
 _WRAPPED = "white-space: normal; overflow-wrap: anywhere"
 _PRE = "white-space: pre-wrap; line-height: 1.4; margin: 0"

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
 
+import msgspec
+
+from jupyter_mlops.capture import Capture
 from jupyter_mlops.capture.secrets import find_secrets
+from jupyter_mlops.schema.snapshots import Source
 
 REDACTED = '"..."'
+
+
+def without_secrets(captured: Capture) -> Capture:
+    """Redact the cells that go along with a capture for its tracebacks: all of a cell does, not only the function.
+
+    Parameters
+    ----------
+    captured:
+        The capture.
+    """
+    sources = tuple(_redacted(one) for one in captured.manifest.sources)
+    return replace(captured, manifest=msgspec.structs.replace(captured.manifest, sources=sources))
+
+
+def _redacted(source: Source) -> Source:
+    try:
+        return Source(filename=source.filename, text=redacted(source.text, ast.parse(source.text)))
+    except (SyntaxError, ValueError, RecursionError):  # what cannot be read cannot be shown to be harmless
+        return Source(filename=source.filename, text="")
 
 
 def redacted(source: str, tree: ast.AST) -> str:
@@ -27,7 +51,9 @@ def redacted(source: str, tree: ast.AST) -> str:
     content = source.encode()
     places = sorted({_place(node, starts) for node in _secrets(tree)}, reverse=True)
     for start, end in places:
-        content = content[:start] + REDACTED.encode() + content[end:]
+        lines_in = content[start:end].count(b"\n")
+        kept = f'"""...{chr(10) * lines_in}"""' if lines_in else REDACTED  # the lines below keep their numbers
+        content = content[:start] + kept.encode() + content[end:]
     return content.decode()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from jupyter_mlops.notebook.provenance import git_state, notebook_name
+from jupyter_mlops.notebook.redact import redacted
 
 
 def latest(notebook, name):
@@ -110,10 +113,26 @@ def test_secrets_written_in_a_cell_stay_here(notebook):
         "def f(x: float) -> float:\n    return x"
     )
     notebook.ok(cell)
+    service = notebook.ok("%services quiet").value
+    everything = b"".join(path.read_bytes() for path in Path(service.open(namespace={}).directory).rglob("*.*"))
+    assert b"def f(x: float)" in everything
+    assert b"4eC39" not in everything
+    assert b"Tr0ub4dor" not in everything
     (kept,) = latest(notebook, "quiet").provenance.cells
     assert "4eC39" not in kept.source
     assert "Tr0ub4dor" not in kept.source
     assert "api_key = \"...\"; settings = {'password': \"...\", 'name': 'hällo'}\n" in kept.source
+
+
+def test_redacting_keeps_the_lines():
+    text = (
+        'a = 1\nkey = """-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----"""\nb = 2\n'
+    )
+    kept = redacted(text, ast.parse(text))
+    assert "MIIE" not in kept
+    assert kept.splitlines()[4] == "b = 2"
+    for harmless in ("x = 'hello'", "name = f'{a} b'", "é = 'ü' * 3", "columns = ['password_length', 'tokens']"):
+        assert redacted(harmless, ast.parse(harmless)) == harmless
 
 
 def test_names_of_notebooks(notebook, monkeypatch):
