@@ -266,12 +266,15 @@ def _content(own: Fingerprinter, obj: Any) -> str:
 
 
 def _frame(own: Fingerprinter, obj: Any) -> bytes:
-    columns = [obj.iloc[:, i] for i in range(obj.shape[1])]
+    if hasattr(obj, "_iter_column_arrays"):  # much faster, for many small frames
+        columns = list(obj._iter_column_arrays())  # noqa: SLF001
+    else:
+        columns = [obj.iloc[:, i].array for i in range(obj.shape[1])]
     parts = (
         list(obj.columns),
         list(obj.columns.names),
         obj.index,
-        [column.array for column in columns],
+        columns,
         obj.attrs,
     )
     return own.combine(type(obj).__name__.encode(), parts)

@@ -28,6 +28,9 @@ CAPTURE_SECONDS = 30.0
 SURVEY_SECONDS = 5.0
 """The same for one variable of a survey, in all."""
 
+LOOK_SECONDS = 3.0
+"""How long a look at one variable may take, which asks its objects nothing."""
+
 LIMIT_OF_ALL = 40
 """A name may take this many times the limit of one object."""
 
@@ -64,16 +67,19 @@ class Watch:
         self._seen = -1
         self._since = 0.0
         self._end = 0.0
+        self._limit = seconds
         self._running = False
         self._armed = False
 
-    def run(self, call: Callable[[], T]) -> T:
+    def run(self, call: Callable[[], T], at_least: float = 0.0) -> T:
         """Call, and return its result.
 
         Parameters
         ----------
         call:
             Takes nothing.
+        at_least:
+            Seconds that it may take in any case, in all and without a `beat`.
 
         Raises
         ------
@@ -84,14 +90,16 @@ class Watch:
             return call()
         with self.armed():
             self._seen, self._since = self.beats, time.monotonic()
-            self._end = self._since + self.total
+            self._limit = max(self.seconds, at_least)
+            total = max(self.total, at_least)
+            self._end = self._since + total
             self._running = True
             try:
                 return call()
             except _TimeUp:
                 self._running = False
-                stalled = time.monotonic() < self._end or self.total <= self.seconds
-                limit = self.seconds if stalled else self.total
+                stalled = time.monotonic() < self._end or total <= self._limit
+                limit = self._limit if stalled else total
                 raise TookTooLong(f"it took longer than {limit:g} seconds", stalled=stalled) from None
             finally:
                 self._running = False
@@ -116,7 +124,7 @@ class Watch:
         now = time.monotonic()
         if self.beats != self._seen:
             self._seen, self._since = self.beats, now
-        return now >= self._end or now - self._since >= self.seconds
+        return now >= self._end or now - self._since >= self._limit
 
     def _every(self) -> float:
         # It strikes again and again: the object's code may swallow the first one.

@@ -13,13 +13,16 @@ from typing import Any
 from jupyter_mlops.capture.culprit import find_culprit
 from jupyter_mlops.capture.labels import Labels
 from jupyter_mlops.capture.limits import TookTooLong, Watch
-from jupyter_mlops.capture.look import attributes, error_text, is_a, type_name
+from jupyter_mlops.capture.look import attributes, error_text, is_a, length_of, roots_of, type_name
 from jupyter_mlops.capture.pickler import CapturePickler, Sink, goes_out_of_band
 from jupyter_mlops.capture.sharing import Arrays
 from jupyter_mlops.capture.spans import Span, span_of
 
 SEARCH_SECONDS = 10.0
 """How long the search for the part that is to blame may take."""
+
+
+_DATA = frozenset({"numpy", "pandas", "scipy", "torch"})
 
 
 @dataclass
@@ -172,5 +175,8 @@ def kind_of(value: Any) -> str:
         return "module"
     if is_a(value, type):
         return "class"
-    wrapped = is_a(value, functools._lru_cache_wrapper) or "__wrapped__" in attributes(value)  # noqa: SLF001
-    return "function" if is_a(value, FunctionType) or wrapped else "data"
+    if is_a(value, FunctionType) or is_a(value, functools._lru_cache_wrapper):  # noqa: SLF001
+        return "function"
+    if length_of(value) is not None or roots_of(value) & _DATA:
+        return "data"
+    return "function" if "__wrapped__" in attributes(value) else "data"

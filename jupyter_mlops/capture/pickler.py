@@ -115,18 +115,20 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
     def persistent_id(self, obj: Any) -> Any:
         """Refer to the namespace, to code, to large bytes and, in a measuring pass, to the other captured names."""
         self._watch.beats += 1
+        kind = type(obj)
+        if kind is int or kind is float or (kind is str and self._meet is None):
+            return None
         if obj is self._main or obj is self._globals:
             return MAIN_REFERENCE
         if self._stop is not None and obj is not self._root:
             name = self._stop.get(id(obj))
-            if name is None and self._meet is not None and type(obj) in _MEETABLE:
+            if name is None and self._meet is not None and kind in _MEETABLE:
                 name = self._meet(obj)
             if name is not None:
                 self.held[name] = None
                 return (_REFERENCE, name)
         if obj is self._code:
             return (CODE_REFERENCE, PYTHON)
-        kind = type(obj)
         if (kind is bytes or kind is bytearray) and len(obj) >= BUFFER_THRESHOLD:
             return (BYTES_REFERENCE, self._number(obj), kind is bytearray)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,8 +48,9 @@ class Uses:
     imports: dict[str, None] = field(default_factory=dict)
 
 
+@functools.lru_cache(maxsize=4096)
 def uses(code: CodeType) -> Uses:
-    """Find what code and the code nested in it reads, writes and imports.
+    """Find what code and the code nested in it reads, writes and imports; the result is not to be changed.
 
     Parameters
     ----------

@@ -15,7 +15,6 @@ from jupyter_mlops.capture.reach import nested
 from jupyter_mlops.capture.secret_forms import form_of
 from jupyter_mlops.capture.secret_names import kind_by_name, looks_secret
 
-
 _WORD = re.compile(r"[\w.-]{1,80}")
 """What could name a value: a path such as `/etc/passwd`, that another argument stands beside, does not."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
@@ -44,6 +45,7 @@ _HARMLESS_TOKENS = _words(
 )
 
 
+@functools.lru_cache(maxsize=4096)
 def kind_by_name(name: str) -> str:
     """What a name says that its value is: `password`, `secret`, `token`, `key`, `auth`, or empty for nothing secret.
 

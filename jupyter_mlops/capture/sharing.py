@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 import weakref
 from dataclasses import dataclass
@@ -79,10 +80,15 @@ def is_plain_array(obj: Any, kind: type) -> bool:
     kind:
         Its type.
     """
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not any(kind is getattr(numpy, name, None) for name in _KINDS):
-        return False
-    return not obj.dtype.hasobject
+    # By id: a class may have a metaclass with a hash of its own.
+    return "numpy" in sys.modules and id(kind) in _array_kinds() and not obj.dtype.hasobject
+
+
+@functools.cache
+def _array_kinds() -> frozenset[int]:
+    import numpy as np
+
+    return frozenset(id(getattr(np, name)) for name in _KINDS)
 
 
 def bounds(array: Any) -> Span:

@@ -17,7 +17,7 @@ from jupyter_mlops.capture.files import local_modules
 from jupyter_mlops.capture.fingerprint import Fingerprinter
 from jupyter_mlops.capture.hashing import Digests
 from jupyter_mlops.capture.labels import Labels
-from jupyter_mlops.capture.limits import CAPTURE_SECONDS, Progress, Watch
+from jupyter_mlops.capture.limits import CAPTURE_SECONDS, LOOK_SECONDS, Progress, TookTooLong, Watch
 from jupyter_mlops.capture.look import error_text, is_a, type_name
 from jupyter_mlops.capture.measure import Measure, Meter, kind_of
 from jupyter_mlops.capture.pickler import CapturePickler, goes_out_of_band
@@ -106,7 +106,7 @@ def capture(
         found = scout.run(wanted)
         _check_dropped(found, dropped, init)
         if not secrets:
-            _check_secrets(found, frozenset(kept))
+            _check_secrets(found, frozenset(kept), watch)
         arrays.settle()
         stream, buffers = writer.write(found, dropped)
         sources = local_modules(scout.modules, folder) | data
@@ -183,9 +183,9 @@ def _check_dropped(found: dict[str, _Found], dropped: frozenset[str], init: str 
         raise CaptureError(f"{name!r} is both wanted and dropped; take it out of one of them")
 
 
-def _check_secrets(found: dict[str, _Found], kept: frozenset[str]) -> None:
+def _check_secrets(found: dict[str, _Found], kept: frozenset[str], watch: Watch) -> None:
     """Refuse to take along what looks like a secret and was not asked for by name."""
-    findings = [(name, one) for name in found if name not in kept for one in find_secrets(name, found[name].value)]
+    findings = [(name, one) for name in found if name not in kept for one in _secrets_of(name, found[name], watch)]
     if not findings:
         return
     names = list(dict.fromkeys(name for name, _ in findings))
@@ -198,6 +198,14 @@ def _check_secrets(found: dict[str, _Found], kept: frozenset[str]) -> None:
         f"{'it' if one else 'them'} out (--drop {','.join(names)}), or send {'it' if one else 'them'} all the same "
         f"(--keep {','.join(names)})"
     )
+
+
+def _secrets_of(name: str, one: _Found, watch: Watch) -> list[Finding]:
+    try:
+        return watch.run(lambda: find_secrets(name, one.value), LOOK_SECONDS)
+    except TookTooLong as error:
+        reason = f"{name}: looking for secrets in it takes too long ({error.message})"
+        raise CaptureError(f"{reason}; leave it out (--drop {name}), or keep it unseen (--keep {name})") from None
 
 
 def _spoken(name: str, one: Finding, reason: str) -> str:

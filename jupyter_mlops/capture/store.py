@@ -28,7 +28,7 @@ class Saved:
     path: Path
     """The manifest's file, in JSON."""
     written: int
-    """Bytes that were written, the manifest's own included."""
+    """Bytes that were written, the manifest's own included; none when all of it was there."""
     skipped: int
     """Bytes that were there already."""
 
@@ -61,18 +61,21 @@ def save(captured: Capture, folder: Path, name: str = "snapshot", *, progress: P
                     progress("writing", done + start, total)
             made.append(folder / key)
             done += content.nbytes
-        _sync(folder)
+        if made:
+            _sync(folder)
         document = msgspec.json.encode(captured.manifest)
         path = folder / f"{name}.json"
-        for _ in _written(folder, path.name, memoryview(document)):
-            pass
-        _sync(folder)
+        same = path.is_file() and path.read_bytes() == document
+        if not same:
+            for _ in _written(folder, path.name, memoryview(document)):
+                pass
+            _sync(folder)
     except BaseException:  # Ctrl-C too
         for one in made:
             one.unlink(missing_ok=True)
         raise
     skipped = sum(content.nbytes for content in captured.blobs.values()) - total
-    return Saved(path, total + len(document), skipped)
+    return Saved(path, total + (0 if same else len(document)), skipped)
 
 
 def restore(path: Path, namespace: dict[str, Any] | None = None, *, check: bool = False) -> dict[str, Any]:

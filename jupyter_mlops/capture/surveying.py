@@ -10,8 +10,8 @@ from typing import Any
 
 from jupyter_mlops.capture.cautions import cautions_of
 from jupyter_mlops.capture.labels import Labels
-from jupyter_mlops.capture.limits import SURVEY_SECONDS, Progress, TookTooLong, Watch
-from jupyter_mlops.capture.look import is_a, type_name
+from jupyter_mlops.capture.limits import LOOK_SECONDS, SURVEY_SECONDS, Progress, TookTooLong, Watch
+from jupyter_mlops.capture.look import error_text, is_a, type_name
 from jupyter_mlops.capture.measure import Measure, Meter, kind_of
 from jupyter_mlops.capture.reach import belongs_to_shell
 from jupyter_mlops.capture.secrets import find_secrets
@@ -20,6 +20,8 @@ from jupyter_mlops.capture.sharing import Arrays
 from jupyter_mlops.capture.snapshot import SHARED_BY_VALUE
 from jupyter_mlops.capture.surveys import Caution, Survey, Variable, Weight
 from jupyter_mlops.errors import CaptureError
+
+_Look = tuple[Measure, str | None]
 
 OF_ALL = 4
 """A variable whose objects are many, but none of which hangs, may take this many times the limit."""
@@ -94,6 +96,7 @@ class _Surveyor:
 
     def __init__(self, namespace: dict[str, Any], progress: Progress | None, watch: Watch) -> None:
         self._progress = progress
+        self._watch = watch
         self._stop: dict[int, str] = {}
         self._large = LargeObjects()
         self._meter = Meter(
@@ -123,13 +126,13 @@ class _Surveyor:
         shared = {name: _weight(one, None) for name, one in parts.items()}
         whole = Survey(tuple(Variable(name, "", "", weight=one) for name, one in weights.items()), (), parts=shared)
         found = [
-            self._variable(name, value, looks[name], weights[name], whole.total([name]))
+            self._described(name, value, looks[name], weights[name], whole.total([name]))
             for name, value in values.items()
         ]
         problems = {one.name: one.problem for one in found if one.problem}
         return tuple(_with_inherited(one, problems, whole) for one in found), shared
 
-    def _look(self, name: str, value: Any) -> tuple[Measure, str | None]:
+    def _look(self, name: str, value: Any) -> _Look:
         """What was measured, and why it cannot go along; None for one that has merely not been measured in full."""
         self._large.name = name
         try:
@@ -145,9 +148,15 @@ class _Surveyor:
         first = self._stop.get(id(value), name)
         return None if first == name or is_a(value, SHARED_BY_VALUE) else first
 
-    def _variable(
-        self, name: str, value: Any, look: tuple[Measure, str | None], weight: Weight, total: int
-    ) -> Variable:
+    def _described(self, name: str, value: Any, look: _Look, weight: Weight, total: int) -> Variable:
+        try:
+            return self._watch.run(lambda: self._variable(name, value, look, weight, total), LOOK_SECONDS)
+        # Looking asks nothing of objects, but of what a metaclass does when its class is looked up there is no end.
+        except Exception as error:  # noqa: BLE001
+            problem = look[1] or f"{name}: cannot be looked at ({error_text(error)})"
+            return Variable(name, type_name(value), "data", size=None, problem=problem, weight=weight)
+
+    def _variable(self, name: str, value: Any, look: _Look, weight: Weight, total: int) -> Variable:
         problem = look[1]
         size = total if problem == "" else None
         cautions = list(cautions_of(name, value, size))

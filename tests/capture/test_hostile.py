@@ -147,6 +147,13 @@ def test_a_timer_of_the_users_own_goes_on():
         signal.signal(signal.SIGALRM, before)
 
 
+def test_a_metaclass_whose_hash_hangs(notebook):
+    source = "import time\nclass Meta(type):\n    def __hash__(cls): time.sleep(3600)\nclass A(metaclass=Meta): pass\na = A()\nafter = 1"
+    found = survey(notebook(source), seconds=0.2)
+    assert not found["a"].capturable
+    assert found["after"].capturable
+
+
 def test_a_look_that_raises_or_hangs_gives_the_default():
     assert guarded(lambda: 1 / 0, 1.0, "default") == "default"
     assert guarded(lambda: time.sleep(60), 0.1, "default") == "default"
