@@ -39,7 +39,7 @@ def parameter(kind, form=""):
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 ANY_FLOATS = st.floats()
-INTEGERS = st.integers(-(2**63), 2**64 - 1)
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
 CELLS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FLOATS | TEXT
 
 PYTHON_VALUES = {
