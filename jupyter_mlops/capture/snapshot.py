@@ -22,6 +22,7 @@ from jupyter_mlops.capture.look import error_text, is_a, type_name
 from jupyter_mlops.capture.measure import Measure, Meter, kind_of
 from jupyter_mlops.capture.pickler import CapturePickler, goes_out_of_band
 from jupyter_mlops.capture.reach import belongs_to_shell
+from jupyter_mlops.capture.redact import redacted_source
 from jupyter_mlops.capture.secrets import Finding, find_secrets
 from jupyter_mlops.capture.sharing import Arrays
 from jupyter_mlops.capture.spans import Span, located, span_of, union
@@ -278,7 +279,7 @@ class _Writer:
             buffers=tuple(listed),
             files=tuple(SnapshotFile(path=name, blob=self._store(content)) for name, content in contents.items()),
             names=self._names(found, [span for span, _ in buffers], listed),
-            sources=self._labels.sources(),
+            sources=tuple(map(redacted_source, self._labels.sources())),
             environment=environment(modules, bytecode=self._has_code),
         )
         return Capture(manifest, self._blobs)

@@ -21,7 +21,6 @@ PUBLISH_SECONDS = 600.0
 """How long a publish may take: the server imports, loads and tries the service before it answers."""
 
 
-
 @dataclass(frozen=True)
 class Target:
     """What to publish under which name, and how."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from jupyter_mlops.notebook.redact import redacted
+from jupyter_mlops.capture.redact import redacted
 from jupyter_mlops.schema.revisions import Cell, Provenance
 
 GIT_SECONDS = 2.0

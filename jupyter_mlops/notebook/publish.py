@@ -24,7 +24,6 @@ from jupyter_mlops.notebook.arguments import kernels_of, names_of, types_of
 from jupyter_mlops.notebook.estimator import Estimator, is_estimator, load_file, wrap
 from jupyter_mlops.notebook.own_answer import own_answer, side_by_side
 from jupyter_mlops.notebook.provenance import provenance
-from jupyter_mlops.notebook.redact import without_secrets
 
 _MODEL_FILES = (".pkl", ".pickle", ".joblib", ".sav", ".gz", ".xz")
 
@@ -81,7 +80,6 @@ def publish_named(
         drop=names_of(options.drop),
         files=names_of(options.files),
     )
-    captured = without_secrets(captured)
     least, most = kernels_of(options.kernels)
     pool = pool_json({"initial_pool_size": least, "max_pool_size": most, "memory_limit": options.memory})
     request = request_for(

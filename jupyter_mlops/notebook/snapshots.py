@@ -18,7 +18,6 @@ from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.notebook.arguments import SNAPSHOT_ACTIONS, names_of
 from jupyter_mlops.notebook.display import CELL, MUTED, ROW, STYLE, TABLE, size
 from jupyter_mlops.notebook.progress import Progress
-from jupyter_mlops.notebook.redact import without_secrets
 from jupyter_mlops.notebook.restoring import load
 from jupyter_mlops.notebook.survey_table import SurveyTable
 from jupyter_mlops.schema.sessions import CreateSnapshotResponse
@@ -130,7 +129,7 @@ def capture_chosen(shell: Any, found: Survey, files: list[str]) -> Capture:
         if one.name not in found.selected:
             namespace.pop(one.name, None)
     with Progress("Capturing") as progress:
-        return without_secrets(capture(namespace, found.selected, keep=found.selected, files=files, progress=progress))
+        return capture(namespace, found.selected, keep=found.selected, files=files, progress=progress)
 
 
 def find_snapshot(transport: Transport, wanted: str) -> Snapshot:

@@ -59,7 +59,7 @@ class Environment(Wire, frozen=True):
     machine: str = ""
     """Such as `x86_64`."""
     bytecode: str = ""
-    """The Python, such as `3.11`, that alone can load the snapshot, because it holds compiled functions; empty for any."""
+    """The only Python, such as `3.11`, that can load it, because it holds compiled functions; empty for any."""
     hashes: dict[str, str] = {}
     """Distribution name to SHA-256 of what the distribution installed."""
 

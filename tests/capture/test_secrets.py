@@ -32,3 +32,19 @@ def test_a_path_beside_another_argument_names_no_value():
     namespace = {"__name__": "__main__"}
     exec("def write(x):\n    import os\n    os.symlink('/etc/passwd', 'link.txt')", namespace)
     assert find_secrets("write", namespace["write"]) == []
+
+
+def test_a_secret_beside_the_function_does_not_travel_in_its_cell(monkeypatch):
+    import linecache
+
+    from jupyter_mlops.capture import capture
+
+    source = 'API_TOKEN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"\nlimit = 3\ndef f(x):\n    return x + limit\n'
+    linecache.cache["<cell-of-a-secret>"] = (len(source), None, source.splitlines(keepends=True), "<cell-of-a-secret>")
+    namespace = {"__name__": "__main__"}
+    exec(compile(source, "<cell-of-a-secret>", "exec"), namespace)
+    captured = capture(namespace, ["f"])
+    (kept,) = captured.manifest.sources
+    assert "ghp_" not in kept.text
+    assert kept.text.splitlines()[2:] == ["def f(x):", "    return x + limit"]
+    assert not any(b"ghp_" in bytes(content) for content in captured.blobs.values())

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_mlops.capture.redact import redacted
 from jupyter_mlops.notebook.provenance import git_state, notebook_name
-from jupyter_mlops.notebook.redact import redacted
 
 
 def latest(notebook, name):

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import replace
 
-import msgspec
-
-from jupyter_mlops.capture import Capture
 from jupyter_mlops.capture.secrets import find_secrets
 from jupyter_mlops.schema.snapshots import Source
 
 REDACTED = '"..."'
 
 
-def without_secrets(captured: Capture) -> Capture:
-    """Redact the cells that go along with a capture for its tracebacks: all of a cell does, not only the function.
+def redacted_source(source: Source) -> Source:
+    """Redact a cell that goes along for tracebacks: all of it does, not only the function.
 
     Parameters
     ----------
-    captured:
-        The capture.
+    source:
+        The cell.
     """
-    sources = tuple(_redacted(one) for one in captured.manifest.sources)
-    return replace(captured, manifest=msgspec.structs.replace(captured.manifest, sources=sources))
-
-
-def _redacted(source: Source) -> Source:
     try:
         return Source(filename=source.filename, text=redacted(source.text, ast.parse(source.text)))
     except (SyntaxError, ValueError, RecursionError):  # what cannot be read cannot be shown to be harmless
