@@ -25,7 +25,7 @@ lab: $(VENV)/.demo
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/quickstart.ipynb
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -m "not ui and not slow" -n auto --dist loadfile
+	$(BIN)/python -m pytest -m "not ui and not slow" -n auto --dist loadfile --no-loadscope-reorder --durations=10
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py
