@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -195,6 +196,7 @@ class FormHandler(BaseHandler):
         if self.request.method in {"POST", "PUT", "PATCH"}.intersection(self._allowed()):
             self.form = Form(self.request.headers.get("Content-Type", ""), self.open_file, self.files)
 
+    @abstractmethod
     def open_file(self, part: Part) -> Sink:
         """Say where the bytes of a file go.
 
@@ -203,7 +205,6 @@ class FormHandler(BaseHandler):
         part:
             The beginning of the file; raise `InvalidRequest` to refuse it.
         """
-        raise NotImplementedError
 
     async def data_received(self, chunk: bytes) -> None:
         """Hand on what came; nothing of it is held here."""
