@@ -159,7 +159,7 @@ class TestExecute:
         running = threading.Thread(target=lambda: answers.append(session.execute(code)))
         running.start()
         console = lambda: session.ask("GET", "/console-output").json()["consoleOutput"]  # noqa: E731
-        assert eventually(console) == "begun\n"
+        eventually(lambda: console() == "begun\n")
         assert session.server.request("GET", "/sessions").json()[-1]["state"] == "busy"
         assert session.ask("POST", "/cancel").json() == "the execution was told to stop"
         running.join(20)
