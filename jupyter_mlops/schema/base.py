@@ -16,6 +16,9 @@ MANIFEST_FORMAT = 1
 CHANNEL_FORMAT = 1
 """Format of the scoring channel between the server and a scoring kernel."""
 
+CONTAINER_FORMAT = 1
+"""Format of a realtime service's model: its prefix and its header."""
+
 EVENTS_FORMAT = 1
 """Format of the messages of the `/events` WebSocket."""
 
