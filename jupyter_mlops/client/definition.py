@@ -53,6 +53,7 @@ class ServiceDefinition:
         self._artifacts: list[str] | None = None
         self._timeout: float | None = None
         self._environment: str | None = None
+        self._private: bool | None = None
         self._batchable: bool | None = None
         self._sample: Any = MISSING
         self._pool: dict[str, Any] = {}
@@ -162,6 +163,11 @@ class ServiceDefinition:
         self._environment = kind
         return self
 
+    def private(self, private: bool = True) -> Self:  # noqa: FBT001, FBT002
+        """Let the server keep nothing of the service's calls, not even of those that raise."""
+        self._private = private
+        return self
+
     def batchable(self, batchable: bool = True) -> Self:  # noqa: FBT001, FBT002
         """Let calls that wait together run as one.
 
@@ -237,6 +243,7 @@ class ServiceDefinition:
             "output_file_names": self._files(),
             "timeout": self._timeout,
             "environment": self._environment,
+            "private": self._private,
             "batchable": self._batchable,
             "pool": pool_json(self._pool),
             "snapshot_id": self._snapshot,

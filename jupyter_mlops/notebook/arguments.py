@@ -11,6 +11,9 @@ from IPython.core.error import UsageError
 _OPENING, _CLOSING = "([{", ")]}"
 _EXPRESSIONS = frozenset({"--sample"})
 
+LOCKED = "locked"
+"""What can follow `--environment`; as in `schema.services`, which loading the magics does not need."""
+
 SNAPSHOT_ACTIONS = {"list": (), "show": ("ID",), "load": ("ID",), "delete": ("ID",), "download": ("ID", "[PATH]")}
 """What can follow `%snapshot` besides a name, and what follows that."""
 
@@ -62,6 +65,15 @@ def publish_parser(*, cell: bool) -> Parser:
         "--kernels", metavar="MIN:MAX", help="kernels that run always, and at most under load; 1:4, or 2 for 2:2"
     )
     parser.add_argument("--memory", metavar="2GB", help="memory of one kernel, beyond which it is ended")
+    parser.add_argument(
+        "--environment",
+        metavar="locked",
+        choices=(LOCKED,),
+        help="locked: score in an environment of its own, with the packages that this kernel has now",
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="keep nothing of its calls, not even of those that raise"
+    )
     parser.add_argument("--update", action="store_true", help="change the version if it exists")
     parser.add_argument("--as", metavar="VAR", dest="variable", help="also put the service into this variable")
     return parser

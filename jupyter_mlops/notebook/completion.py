@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_mlops.errors import MLOpsError
-from jupyter_mlops.notebook.arguments import SNAPSHOT_ACTIONS, mlops_parser, publish_parser, snapshot_parser
+from jupyter_mlops.notebook.arguments import (
+    LOCKED,
+    SNAPSHOT_ACTIONS,
+    mlops_parser,
+    publish_parser,
+    snapshot_parser,
+)
 
 _VARIABLES = frozenset({"--function", "--init", "--drop", "--keep", "--sample"})
 
@@ -45,6 +51,8 @@ def _publish_completer(shell: Any, options: list[str], magic: str) -> Callable[[
         before = words if fresh else words[:-1]
         if before and before[-1] in _VARIABLES:
             return _variables(shell)
+        if before[-1:] == ["--environment"]:
+            return [LOCKED]
         if magic == "%publish" and len(before) == 1:
             return [name for name in _variables(shell) if _publishable(shell.user_ns[name])]
         if not fresh and words[-1].startswith("-"):

@@ -24,6 +24,7 @@ from jupyter_mlops.notebook.magics import register
 from jupyter_mlops.notebook.publish import publish_named
 from jupyter_mlops.notebook.snapshots import SnapshotCard, capture_chosen, keep, own_variables
 from jupyter_mlops.notebook.survey_table import notes_of, total_text
+from jupyter_mlops.schema.services import LOCKED
 
 if TYPE_CHECKING:
     from jupyter_mlops.client.service import Service
@@ -126,6 +127,18 @@ class Picker:
         self._name = widgets.Text(value=name, description="Name", placeholder="cars")
         self._version = widgets.Text(description="Version", placeholder="the next number")
         self._sample = widgets.Text(description="Sample", placeholder="X.head(1) or 120, 2.8")
+        self._locked = widgets.Checkbox(
+            description="Locked environment",
+            tooltip="Score in an environment of its own, with the packages that this kernel has now",
+            indent=False,
+            layout=widgets.Layout(width="auto"),
+        )
+        self._private = widgets.Checkbox(
+            description="Private",
+            tooltip="Keep nothing of its calls, not even of those that raise",
+            indent=False,
+            layout=widgets.Layout(width="auto"),
+        )
         self._snapshot = widgets.Button(description="Snapshot", tooltip="Keep what is ticked on the server")
         self._publish = widgets.Button(
             description="Publish", button_style="primary", tooltip="Publish the function with what is ticked"
@@ -145,6 +158,7 @@ class Picker:
                 self._rows,
                 self._total,
                 widgets.HBox([self._name, self._version, self._sample], layout=widgets.Layout(flex_flow="row wrap")),
+                widgets.HBox([self._locked, self._private]),
                 widgets.HBox([self._snapshot, self._publish]),
                 self._message,
                 self._output,
@@ -249,8 +263,10 @@ class Picker:
             "--keep": ",".join(kept),
             "--files": ",".join(self._files),
             "--sample": self._sample.value.strip(),
+            "--environment": LOCKED if self._locked.value else "",
         }
         given = [f"{option}={value}" for option, value in options.items() if value]
+        given += ["--private"] if self._private.value else []
         version = self._version.value.strip()
         return [*given, "--", function, name, *([version] if version else [])]
 

@@ -1,10 +1,14 @@
-"""A bar for work that takes longer than a moment."""
+"""A bar for work that takes longer than a moment, and what is said when it is interrupted."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
+
+from IPython.core.error import UsageError
 
 PATIENCE = 1.0
 """Seconds before a bar appears."""
@@ -51,3 +55,23 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+@contextmanager
+def interruptible(told: str) -> Iterator[None]:
+    """Answer Ctrl-C with one message in place of a traceback of ours.
+
+    Parameters
+    ----------
+    told:
+        What is left of the work.
+
+    Raises
+    ------
+    UsageError
+        When it is interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise UsageError(f"interrupted: {told}") from None

@@ -23,6 +23,7 @@ from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.notebook.arguments import kernels_of, names_of, types_of
 from jupyter_mlops.notebook.estimator import Estimator, is_estimator, load_file, wrap
 from jupyter_mlops.notebook.own_answer import own_answer, side_by_side
+from jupyter_mlops.notebook.progress import Progress, interruptible
 from jupyter_mlops.notebook.provenance import provenance
 
 _MODEL_FILES = (".pkl", ".pickle", ".joblib", ".sav", ".gz", ".xz")
@@ -72,14 +73,16 @@ def publish_named(
         has_init=options.init is not None,
         force=options.force,
     )
-    captured = capture(
-        subject.namespace,
-        [subject.name],
-        init=options.init,
-        keep=names_of(options.keep),
-        drop=names_of(options.drop),
-        files=names_of(options.files),
-    )
+    with interruptible("nothing was sent"), Progress("Capturing") as progress:
+        captured = capture(
+            subject.namespace,
+            [subject.name],
+            init=options.init,
+            keep=names_of(options.keep),
+            drop=names_of(options.drop),
+            files=names_of(options.files),
+            progress=progress,
+        )
     least, most = kernels_of(options.kernels)
     pool = pool_json({"initial_pool_size": least, "max_pool_size": most, "memory_limit": options.memory})
     request = request_for(
@@ -98,9 +101,13 @@ def publish_named(
         force=options.force,
         provenance=provenance(shell, [what, *(one.name for one in captured.manifest.names)]),
         batchable=options.batchable or None,
+        environment=options.environment,
+        private=options.private or None,
         pool=pool,
     )
-    service = publish(connect(), Target(options.name, options.version, options.update), request, captured)
+    transport = connect()
+    with interruptible("what was sent is taken back; %services tells whether it was published already"):
+        service = publish(transport, Target(options.name, options.version, options.update), request, captured)
     if subject.signature.sample is not None and not service.unchanged:
         print(side_by_side(own, service))  # noqa: T201  # the proof is part of what the cell shows
     return service, subject.signature.sample

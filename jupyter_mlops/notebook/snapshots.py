@@ -17,7 +17,7 @@ from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.notebook.arguments import SNAPSHOT_ACTIONS, names_of
 from jupyter_mlops.notebook.display import CELL, MUTED, ROW, STYLE, TABLE, size
-from jupyter_mlops.notebook.progress import Progress
+from jupyter_mlops.notebook.progress import Progress, interruptible
 from jupyter_mlops.notebook.restoring import load
 from jupyter_mlops.notebook.survey_table import SurveyTable
 from jupyter_mlops.schema.sessions import CreateSnapshotResponse
@@ -74,7 +74,7 @@ def snapshot_line(shell: Any, connect: Callable[[], Transport], options: argpars
 
 def look(shell: Any, options: argparse.Namespace) -> Survey:
     """Survey the kernel's variables as a line says."""
-    with Progress("Looking at") as progress:
+    with interruptible("nothing was sent"), Progress("Looking at") as progress:
         return survey(
             own_variables(shell),
             options.function,
@@ -106,7 +106,8 @@ def keep(transport: Transport, captured: Capture, name: str) -> Snapshot:
     name:
         What to call it; empty for its id.
     """
-    upload = send(transport, captured)
+    with interruptible("what was sent is taken back"):
+        upload = send(transport, captured)
     request = KeepSnapshotRequest(upload=upload, name=name or None)
     answer = transport.request("POST", "/snapshots", request)
     return get_snapshot(transport, msgspec.json.decode(answer, type=CreateSnapshotResponse).snapshot_id)
@@ -128,7 +129,7 @@ def capture_chosen(shell: Any, found: Survey, files: list[str]) -> Capture:
     for one in found.variables:  # code may read what stays here: the table has said so
         if one.name not in found.selected:
             namespace.pop(one.name, None)
-    with Progress("Capturing") as progress:
+    with interruptible("nothing was sent"), Progress("Capturing") as progress:
         return capture(namespace, found.selected, keep=found.selected, files=files, progress=progress)
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from IPython.core.completer import provisionalcompleter
-from support import PASSWORD
+from support import PASSWORD, eventually
 
 from jupyter_mlops.notebook.arguments import parse, publish_parser, split, types_of
 
@@ -76,6 +76,39 @@ def test_artifacts_init_keep_drop_timeout_and_description(notebook):
     assert "All &lt;b&gt;options&lt;/b&gt;" in html
     assert "<script" not in html
     assert "src=" not in html
+
+
+def test_a_private_service_keeps_nothing_of_its_calls(notebook):
+    cell = "%%publish {line}\ndef f(x: float) -> float:\n    return 1 / x\n"
+    open_, closed = (notebook.ok(cell.format(line=line)).value for line in ("told 1", "untold 1 --private"))
+    assert not closed.f(0).success
+    assert not open_.f(0).success
+    assert eventually(open_.failures)  # one thread keeps them in their order: the private one's came first
+    assert closed.failures() == []
+    assert notebook.ok(cell.format(line="untold 1 --private")).value.unchanged
+    assert "private" in notebook.refused(cell.format(line="untold 1"))
+
+
+def test_an_environment_is_locked_or_none(notebook):
+    cell = "%%publish enclosed 1 --environment {word}\ndef f(x: float) -> float:\n    return x\n"
+    message = notebook.refused(cell.format(word="conda"))
+    assert "--environment" in message
+    assert "locked" in message
+
+
+def test_an_interrupted_publish_leaves_nothing_behind(notebook, server, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    notebook.ok("import numpy as np\nbig = np.arange(20_000.0)")
+    cell = "%%publish cut 1\ndef f(x: float) -> float:\n    return x + big[0]\n"
+    for place in ("capture.hashing.Digests.of", "client.sending._send_blob", "client.publish._publish"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"jupyter_mlops.{place}", interrupted)
+            assert "interrupted: " in notebook.refused(cell)
+    assert server.request("GET", "/services/cut").json() == []
+    assert not list((server.data_dir / "uploads").iterdir())
+    assert notebook.ok(cell).value.f(2).output("answer") == 2.0
 
 
 def test_publishing_again(notebook):
@@ -292,6 +325,8 @@ def test_arguments_are_completed(notebook):
     assert "--function" in complete("%%publish x ")
     assert "manual" in complete("%publish ")
     assert "factor" in complete("%%publish x --keep ")
+    assert complete("%%publish x --environment lo") == {"locked"}
+    assert "--private" in complete("%publish manual x --pri")
     assert "completed" in complete("%services ")
     assert "status" in complete("%mlops ")
 

@@ -66,6 +66,19 @@ def test_publishing(picker):
     assert "score reads rate, which --drop leaves out" in picker._message.value
 
 
+def test_publishing_in_private_and_locked(picker):
+    picker._name.value = "hidden"
+    picker._private.value = True
+    picker._publish.click()
+    assert "hidden 1 is published" in picker._message.value
+    picker._private.value = False
+    picker._version.value = "1"
+    picker._publish.click()
+    assert "private" in picker._message.value, "the same again, but not private, is another service"
+    picker._locked.value = True
+    assert "--environment=locked" in picker._arguments("score", "hidden")
+
+
 def test_another_function(picker):
     picker._function.value = "other"
     assert picker.selected == ["big", "other"]
