@@ -108,7 +108,8 @@ class History:
             Naming variables that are there already, or the Python that the service needs.
         """
         query = "" if revision is None else f"?revision={revision}"
-        return fetch(self._transport, f"{self._base()}/snapshot{query}").into(namespace, overwrite=overwrite)
+        path = f"{self._base()}/snapshot{query}"
+        return fetch(self._transport, path, self._title()).into(namespace, overwrite=overwrite)
 
     def debug(self, request_id: str | None = None) -> Opened:
         """Repeat a failed call here: `.run()` raises what it raised, at the line of the cell that it came from.
@@ -116,7 +117,7 @@ class History:
         Parameters
         ----------
         request_id:
-            The id that the caller got (`X-Correlation-Id`); the newest failure by default.
+            The id that the caller got (`response.request_id`, `X-Correlation-Id`); the newest failure by default.
 
         Raises
         ------
@@ -129,8 +130,11 @@ class History:
                 raise NotFound(f"no failed call of {self._view.name} {self._view.version} is kept")
             request_id = kept[0].id
         failure = msgspec.json.decode(self._ask("GET", f"/failures/{segment(request_id)}"), type=Failure)
-        opened = fetch(self._transport, f"{self._base()}/snapshot?revision={failure.revision}")
-        return opened.of_failure(failure)
+        path = f"{self._base()}/snapshot?revision={failure.revision}"
+        return fetch(self._transport, path, self._title()).of_failure(failure)
+
+    def _title(self) -> str:
+        return f"service {self._view.name} {self._view.version}"
 
     def _base(self) -> str:
         return services_path(self._view.name, self._view.version)

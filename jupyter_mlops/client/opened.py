@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import inspect
 import linecache
-import platform
+import shutil
 import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
-
-from jupyter_mlops.client.files import download
 from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.client.unpacked import Unpacked, told_differences, unpack
 from jupyter_mlops.codec import to_python
+from jupyter_mlops.columns import arguments, takes_arrays
 from jupyter_mlops.errors import Conflict
-from jupyter_mlops.inputs import InputReader
-from jupyter_mlops.objects import read_objects
+from jupyter_mlops.inputs import InputReader, RowsReader
 from jupyter_mlops.schema.failures import Failure
 from jupyter_mlops.schema.services import Revision
 
 
-def fetch(transport: Transport, path: str) -> Opened:
+def fetch(transport: Transport, path: str, title: str) -> Opened:
     """Download what a service holds.
 
     Parameters
@@ -32,25 +33,21 @@ def fetch(transport: Transport, path: str) -> Opened:
         The way to the server.
     path:
         Of the zip file there.
+    title:
+        The service's name and version.
 
     Raises
     ------
     Conflict
-        When its code was captured by another Python than this one.
+        When its code was compiled by another Python than this one.
     """
     directory = Path(tempfile.mkdtemp(prefix="mlops-service-"))
-    archive = download(transport, path, directory, "service.zip")
-    with zipfile.ZipFile(archive) as content:
-        content.extractall(directory)
-    archive.unlink()
-    revision = msgspec.json.decode((directory / "service.json").read_bytes(), type=Revision)
-    needed = revision.manifest.environment.python if revision.manifest else ""
-    if needed and tuple(needed.split(".")[:2]) != platform.python_version_tuple()[:2]:
-        raise Conflict(
-            f"{revision.name} {revision.version} was captured by Python {needed}, and this is Python "
-            f"{platform.python_version()}: the code in it cannot be loaded here; use a kernel with that Python"
-        )
-    return Opened(revision, directory)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)  # its files are of use as long as this Python runs
+    content = unpack(transport, path, directory, title)
+    revision = content.facts("service.json", Revision)
+    if revision.manifest is not None:
+        content.check(revision.manifest)
+    return Opened(revision, content)
 
 
 class Opened:
@@ -60,19 +57,20 @@ class Opened:
     ----------
     revision:
         What it is.
-    directory:
-        Where its content lies; its files are in `files`.
+    content:
+        What it holds.
     """
 
-    def __init__(self, revision: Revision, directory: Path) -> None:
+    def __init__(self, revision: Revision, content: Unpacked) -> None:
         self.revision = revision
-        self.directory = directory
+        self._content = content
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         """The variables: its objects, and whatever was there."""
         self.inputs: dict[str, Any] = {}
         """Inputs of the failed call, as its function got them."""
         self.failure: Failure | None = None
         self._loaded: list[str] = []
+        self._told = False
 
     @property
     def code(self) -> str:
@@ -85,9 +83,20 @@ class Opened:
         return list(self._loaded)
 
     @property
+    def directory(self) -> Path:
+        """Where its content lies."""
+        return self._content.directory
+
+    @property
     def files(self) -> Path:
         """The directory of its files."""
-        return self.directory / "files"
+        return self._content.files
+
+    @property
+    def differences(self) -> str:
+        """A table of what this Python has otherwise than the one where it was captured; empty when nothing."""
+        manifest = self.revision.manifest
+        return told_differences(manifest.environment) if manifest is not None else ""
 
     def into(self, namespace: dict[str, Any] | None, *, overwrite: bool) -> Self:
         """Load the objects into a namespace; `History.open` tells the rest."""
@@ -105,6 +114,7 @@ class Opened:
             )
         self.namespace.update(self._load())
         if shell is not None:
+            self._tell_differences()
             shell.set_next_input(self.code)
         return self
 
@@ -112,13 +122,11 @@ class Opened:
         """Load the objects into a namespace of their own, and bind the inputs of a failed call."""
         self.failure = failure
         self.namespace.update(self._load())
-        definition = self.revision.definition
-        declared = {one.name: one for one in definition.inputs}
-        values = InputReader(definition.inputs).read(bytes(failure.inputs))
-        self.inputs = {name: to_python(value, declared[name]) for name, value in values.items()}
+        self.inputs = self._bound(bytes(failure.inputs))
         self.namespace.update(self.inputs)
         shell = _shell()
         if shell is not None:
+            self._tell_differences()
             shell.user_ns["failed"] = self
             shell.set_next_input("failed.run()   # raises as the call did; then: %debug")
         return self
@@ -129,8 +137,8 @@ class Opened:
         if definition.init:
             self.namespace[definition.init]()
         if definition.function:
-            function: Callable[..., Any] = self.namespace[definition.function]
-            return function(**self.inputs)
+            answer = self._function(**self.inputs)
+            return awaited(answer) if inspect.iscoroutine(answer) else answer
         name = f"<{self.revision.name} {self.revision.version}>"
         source = f"{definition.init_code}\n{self.code}" if definition.init_code else self.code
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
@@ -146,21 +154,66 @@ class Opened:
             lines.append(f"failed call {self.failure.id} of {self.failure.when[:16]} by {self.failure.caller}:")
             lines += [f"  {name} = {_brief(value)}" for name, value in self.inputs.items()]
             lines += [self.failure.error_message.rstrip(), "run() repeats it here"]
+        lines += [self.differences] if self.differences and not self._told else []
         return "\n".join(lines)
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        function: Callable[..., Any] = self.namespace[self.revision.definition.function]
+        return function
+
+    def _bound(self, body: bytes) -> dict[str, Any]:
+        """The inputs of a call by the names of the function's parameters."""
+        definition = self.revision.definition
+        if not definition.batchable:
+            declared = {one.name: one for one in definition.inputs}
+            values = InputReader(definition.inputs).read(body)
+            return {name: to_python(value, declared[name]) for name, value in values.items()}
+        arrays = takes_arrays(self._function, [one.name for one in definition.inputs])
+        columns = RowsReader(definition.inputs).read(body).columns
+        positional, named = arguments(definition.inputs, columns, arrays=arrays)
+        return named or dict(zip(inspect.signature(self._function).parameters, positional, strict=False))
+
+    def _tell_differences(self) -> None:
+        """Show them in the cell, also when its result is kept in a variable."""
+        if self.differences:
+            self._told = True
+            print(self.differences)
 
     def _load(self) -> dict[str, Any]:
         manifest = self.revision.manifest
         if manifest is None:
             return {}
-        for source in manifest.sources:  # tracebacks then show the lines of the cells
-            lines = source.text.splitlines(keepends=True)
-            linecache.cache[source.filename] = (len(source.text), None, lines, source.filename)
         if self.files.is_dir() and str(self.files) not in sys.path:
             sys.path.append(str(self.files))  # modules that went along
-        buffers = tuple(str(self.directory / "buffers" / str(n)) for n in range(len(manifest.buffers)))
-        objects: Mapping[str, Any] = read_objects(str(self.directory / "objects.pickle"), buffers, self.namespace)
+        objects = self._content.objects(manifest, self.namespace)
         self._loaded = list(objects)
-        return dict(objects)
+        return objects
+
+
+def awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on a loop of its own: a notebook's is busy with the cell that asks for it.
+
+    Parameters
+    ----------
+    coroutine:
+        What a call of an async function gave.
+    """
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(asyncio.run(coroutine))
+        # It is the author's code and may raise anything; it is raised again below, where errors of plain functions are.
+        except Exception as error:  # noqa: BLE001
+            found.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _brief(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
@@ -12,6 +13,21 @@ from jupyter_mlops.codec import to_python
 from jupyter_mlops.errors import CodeRaised, InvalidRequest, NotFound
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.types import Parameter, ValueType
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a call before it is answered."""
+
+    id: str
+    """What the server knows it by."""
+    mine: bool
+    """Whether the caller published the service, or is an Owner, and so may look at calls that failed."""
+
+    def hint(self) -> str:
+        """How to repeat the call where its code can be looked at, or what to tell its publisher."""
+        how = f'service.debug("{self.id}") repeats it here' if self.mine else "its publisher can repeat it by this id"
+        return f"\n(request {self.id}: {how})"
 
 
 class ServiceResponse:
@@ -30,12 +46,21 @@ class ServiceResponse:
     several:
         Whether several rows were sent, to a batchable service: each output is then an array with a value for each
         row in their order, None for what is missing (of points in time a list).
+    asked:
+        What the server knows the call by; None for a row of a batch.
     """
 
     def __init__(
-        self, api: str, result: WebServiceResult, outputs: tuple[Parameter, ...], *, several: bool = False
+        self,
+        api: str,
+        result: WebServiceResult,
+        outputs: tuple[Parameter, ...],
+        *,
+        several: bool = False,
+        asked: Asked | None = None,
     ) -> None:
         self._api = api
+        self._asked = asked
         self._result = result
         self._declared = outputs
         parts = result.output_parameters
@@ -46,6 +71,11 @@ class ServiceResponse:
     def api(self) -> str:
         """Name of the consume function that was called."""
         return self._api
+
+    @property
+    def request_id(self) -> str:
+        """What the server knows this call by, also for `service.debug` when it failed; empty for a row of a batch."""
+        return "" if self._asked is None else self._asked.id
 
     @property
     def success(self) -> bool:
@@ -88,10 +118,10 @@ class ServiceResponse:
         Raises
         ------
         CodeRaised
-            With its traceback.
+            With its traceback, and the id by which `service.debug` repeats it.
         """
         if not self.success:
-            raise CodeRaised(self.error)
+            raise CodeRaised(f"{self.error.rstrip()}{self._hint()}")
         return self
 
     def output(self, name: str) -> Any:
@@ -136,10 +166,13 @@ class ServiceResponse:
 
     def __repr__(self) -> str:
         if not self.success:
-            return f"<ServiceResponse of {self._api}: failed\n{self.error}>"
+            return f"<ServiceResponse of {self._api}: failed\n{self.error.rstrip()}{self._hint()}>"
         shown = ", ".join(f"{name}={value!r}" for name, value in self._outputs.items())
         files = f"; artifacts: {', '.join(self.artifacts)}" if self.artifacts else ""
         return f"<ServiceResponse of {self._api}: {shown or 'no outputs'}{files}>"
+
+    def _hint(self) -> str:
+        return "" if self._asked is None else self._asked.hint()
 
 
 def _column(values: Any, declared: Parameter) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import keyword
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,13 +16,13 @@ from jupyter_mlops.client.encoding import encode, encode_column
 from jupyter_mlops.client.history import History
 from jupyter_mlops.client.pools import Pool, configure, look
 from jupyter_mlops.client.records import read_records
-from jupyter_mlops.client.response import ServiceResponse
+from jupyter_mlops.client.response import Asked, ServiceResponse
 from jupyter_mlops.client.sample import is_column
 from jupyter_mlops.client.transport import Transport, segment
-from jupyter_mlops.errors import InvalidInput, InvalidRequest
+from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, InvalidRequest, KernelDied
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.pools import PoolSettings
-from jupyter_mlops.schema.services import ServiceView
+from jupyter_mlops.schema.services import MINE, ServiceView
 from jupyter_mlops.schema.types import Parameter, ValueType
 
 DEFAULT_ALIAS = "consume"
@@ -110,9 +111,15 @@ class Service(History):
         given = self._bind(args, inputs)
         several = self._view.batchable and any(is_column(value) for value in given.values())
         values = self._encoded_columns(given) if several else self._encoded(given)
-        answer = self._transport.request("POST", self._path(), values, usual=self._view.timeout + GRACE_SECONDS)
+        asked = Asked(secrets.token_hex(8), self._view.my_permission_on_service == MINE)
+        usual = self._view.timeout + GRACE_SECONDS
+        try:
+            answer = self._transport.request("POST", self._path(), values, usual=usual, request_id=asked.id)
+        except (KernelDied, DeadlineExceeded) as error:
+            raise type(error)(f"{error.message}{asked.hint()}", fields=error.fields) from error
         result = msgspec.json.decode(answer, type=WebServiceResult)
-        return ServiceResponse(self._alias, result, self._view.output_parameter_definitions, several=several)
+        outputs = self._view.output_parameter_definitions
+        return ServiceResponse(self._alias, result, outputs, several=several, asked=asked)
 
     def batch(self, records: Any, parallel_count: int = 10) -> Batch:
         """Prepare a batch: a call for each record, answered when it is asked for its results. Nothing is sent yet.

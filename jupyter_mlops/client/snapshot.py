@@ -9,6 +9,7 @@ import msgspec
 
 from jupyter_mlops.client.files import download
 from jupyter_mlops.client.transport import Transport, segment
+from jupyter_mlops.client.unpacked import Unpacked, unpack
 from jupyter_mlops.errors import NotFound
 from jupyter_mlops.schema.sessions import SnapshotView
 
@@ -67,6 +68,10 @@ class Snapshot:
             The file to write, or the directory to write it into; the working directory when there is none.
         """
         return download(self._transport, self._path(), destination, f"{self.id}.zip")
+
+    def unpack(self, directory: Path) -> Unpacked:
+        """Get its content into an empty folder."""
+        return unpack(self._transport, self._path(), directory, f"snapshot {self.name}")
 
     def delete(self) -> None:
         """Delete it; services that were published from it keep what they need."""

@@ -121,6 +121,7 @@ class Transport:
         usual: float | None = READ_SECONDS,
         content: bytes | memoryview | Content | None = None,
         into: Path | None = None,
+        request_id: str = "",
     ) -> bytes:
         """Send a request and return the body of a successful answer.
 
@@ -141,6 +142,8 @@ class Transport:
             What to send instead of JSON.
         into:
             A file that takes the answer, which is not returned then.
+        request_id:
+            What the server shall call this request in its log, and keep it under if it fails; it makes one up without.
 
         Raises
         ------
@@ -154,14 +157,14 @@ class Transport:
         wait = next((seconds for seconds in (timeout, self.patience.read) if seconds is not None), usual)
         address = self._lasting()
         try:
-            return self._send(address, method, path, body, wait, content, into)
+            return self._send(address, method, path, body, wait, content, into, request_id)
         except (ServerUnreachable, NotAuthenticated) as error:
             if isinstance(error, ServerUnreachable) and not _never_sent(error):
                 raise
             renewed = self._renewed(address)
             if renewed == address:
                 raise
-        return self._send(renewed, method, path, body, wait, content, into)
+        return self._send(renewed, method, path, body, wait, content, into, request_id)
 
     def json(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and decode the JSON of its answer; None for an empty one."""
@@ -195,9 +198,19 @@ class Transport:
         return self.address
 
     def _send(
-        self, address: Address, method: str, path: str, body: Any, wait: float | None, content: Any, into: Path | None
+        self,
+        address: Address,
+        method: str,
+        path: str,
+        body: Any,
+        wait: float | None,
+        content: Any,
+        into: Path | None,
+        request_id: str,
     ) -> bytes:
         headers = dict(self._pool.headers)
+        if request_id:
+            headers["X-Correlation-Id"] = request_id
         if address.token:
             headers["Authorization"] = f"Bearer {address.token}"
         if content is not None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 import io
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import msgspec
 from IPython.core.error import UsageError
 
+from jupyter_mlops.client.opened import awaited
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.client.signature import Signature
 from jupyter_mlops.codec import to_python
@@ -137,7 +136,7 @@ def _of_one(function: Callable[..., Any], signature: Signature) -> tuple[Outputs
     values = {one.name: to_python(sample[one.name], one) for one in signature.inputs}
     answer = function(**values)
     if inspect.iscoroutine(answer):
-        answer = _awaited(answer)
+        answer = awaited(answer)
     return (wire_outputs(answer, signature.outputs),)
 
 
@@ -148,25 +147,6 @@ def _of_rows(function: Callable[..., Any], signature: Signature) -> tuple[Output
     read = columns.read(values, len(rows))
     names = [one.name for one in signature.outputs]
     return tuple({name: column[i] for name, column in zip(names, read, strict=True)} for i in range(len(rows)))
-
-
-def _awaited(coroutine: Any) -> Any:
-    """Run a coroutine on a loop of its own: the kernel's own one is busy with this cell."""
-    found: list[Any] = []
-
-    def run() -> None:
-        try:
-            found.append(asyncio.run(coroutine))
-        # It is raised again below, where the author's other errors are.
-        except Exception as error:  # noqa: BLE001
-            found.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from jupyter_mlops.schema.types import Parameter, ValueType, check_alias, check_
 MAX_TIMEOUT = 24 * 3600.0
 DEFAULT_TIMEOUT = 60.0
 LOCKED = "locked"
+MINE = "read/write"
+"""What `my_permission_on_service` is for a version's publisher, and for Owners."""
 SAMPLE_LIMIT = 64 * 1024
 """Bytes of a sample that are kept with its revision."""
 

@@ -1,13 +1,15 @@
 """Looking back at a service from Python: revisions, failures, and what it was."""
 
 import platform
+import re
 import traceback
 
+import msgspec
 import pytest
 
 from jupyter_mlops import DeployClient
 from jupyter_mlops.client.history import Difference
-from jupyter_mlops.errors import Conflict, NotFound, PublishRefused
+from jupyter_mlops.errors import CodeRaised, Conflict, KernelDied, NotFound, PublishRefused
 
 SOURCE = """
 import numpy as np
@@ -127,9 +129,76 @@ def test_without_failures_there_is_nothing_to_repeat(service):
 
 
 def test_code_of_another_python_is_refused_in_words(service, monkeypatch):
-    monkeypatch.setattr(platform, "python_version_tuple", lambda: ("3", "99", "0"))
-    with pytest.raises(Conflict, match="captured by Python"):
-        service.open({})
+    monkeypatch.setattr(platform, "python_version", lambda: "3.99.0")
+    namespace = {}
+    with pytest.raises(Conflict, match=r"needs Python 3\.\d+\.\d+, and this is Python 3\.99\.0: it holds functions"):
+        service.open(namespace)
+    assert namespace == {}
+
+
+def test_what_differs_here_is_told(client, monkeypatch):
+    from jupyter_mlops.environments import environment
+
+    def forged(*args, **kwargs):
+        return msgspec.structs.replace(environment(*args, **kwargs), packages={"numpy": "1.0", "gone-from-here": "7"})
+
+    same = client.service("same").code_fn(notebook(SOURCE)["score"]).deploy()
+    assert not same.open({}).differences
+    monkeypatch.setattr("jupyter_mlops.capture.snapshot.environment", forged)
+    service = client.service("differing").code_fn(notebook(SOURCE)["score"]).deploy()
+    opened = service.open({})
+    for text in (opened.differences, repr(opened)):
+        assert re.search(r"numpy +1\.0 +\d\S+ +pip install numpy==1\.0", text)
+        assert "gone-from-here" in text
+        assert "not installed" in text
+
+
+def test_a_failed_call_names_its_id_and_how_to_repeat_it(client, server, service):
+    response = service.score(-2.0)
+    assert response.error.rstrip().endswith("ValueError: no -2.0"), "what Machine Learning Server answers, and no more"
+    hint = f'service.debug("{response.request_id}") repeats it here'
+    assert hint in repr(response)
+    with pytest.raises(CodeRaised, match=re.escape(hint)):
+        response.raise_for_error()
+    assert service.debug(response.request_id).inputs == {"x": -2.0}
+    assert service.score(1.0).request_id != response.request_id
+    headers = {"X-Correlation-Id": "of-a-caller"}
+    server.request("POST", f"/api/{service.name}/1", {"x": -3.0}, headers=headers)
+    assert service.debug("of-a-caller").inputs == {"x": -3.0}
+
+
+def test_a_call_whose_kernel_died_can_be_repeated_too(client):
+    source = "import os\ndef end(x: float) -> float:\n    if x < 0:\n        os._exit(3)\n    return x\n"
+    service = client.service("dying").code_fn(notebook(source)["end"]).deploy()
+    with pytest.raises(KernelDied, match=r'service\.debug\("(\w+)"\)') as caught:
+        service.end(-1.0)
+    identifier = re.search(r'debug\("(\w+)"\)', str(caught.value))[1]
+    assert service.debug(identifier).inputs == {"x": -1.0}
+
+
+def test_an_async_call_and_one_of_columns_are_repeated(client):
+    source = """
+async def slow(x: float) -> float:
+    return helper(x)
+def helper(x):
+    return 1 / x
+def many(x, y):
+    return [1 / float(one) for one in x]
+"""
+    names = notebook(source)
+    service = client.service("slow").code_fn(names["slow"]).deploy()
+    opened = service.debug(service.slow(0.0).request_id)
+    with pytest.raises(ZeroDivisionError):
+        opened.run()
+    opened.inputs["x"] = 2.0
+    assert opened.run() == 0.5
+    columns = client.service("many").code_fn(names["many"]).inputs(x=float, y=float).outputs(answer=float)
+    service = columns.batchable().sample([{"x": 1.0, "y": 2.0}, {"x": 2.0, "y": 3.0}]).deploy()
+    for failed in (service.many(0.0, 1.0), service.many([1.0, 0.0], [1.0, 2.0])):
+        opened = service.debug(failed.request_id)
+        assert list(opened.inputs) == ["x", "y"]
+        with pytest.raises(ZeroDivisionError):
+            opened.run()
 
 
 def test_going_back_to_what_does_not_load_any_more_leaves_what_works(client, server, service):

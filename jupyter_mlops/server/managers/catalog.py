@@ -5,7 +5,7 @@ from __future__ import annotations
 from jupyter_mlops.errors import Forbidden, NotFound
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.pools import PoolSettings
-from jupyter_mlops.schema.services import Revision, ServiceView
+from jupyter_mlops.schema.services import MINE, Revision, ServiceView
 
 LATEST = "latest"
 
@@ -110,7 +110,7 @@ def view(revision: Revision, identity: Identity, settings: PoolSettings) -> Serv
         input_parameter_definitions=definition.inputs,
         output_parameter_definitions=definition.outputs,
         output_file_names=definition.artifacts,
-        my_permission_on_service="read/write" if mine else "read only",
+        my_permission_on_service=MINE if mine else "read only",
         revision=revision.number,
         proof=revision.proof,
         timeout=definition.timeout,
