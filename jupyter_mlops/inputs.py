@@ -18,7 +18,7 @@ _Whole = Annotated[int, msgspec.Meta(ge=_LEAST, le=_MOST)]
 _Value = _Whole | float | str | bool | None
 """A `codec.Scalar` that passes the scoring channel, whose numbers have 64 bits."""
 
-_WIRE_TYPES: dict[ValueType, Any] = {
+WIRE_TYPES: dict[ValueType, Any] = {
     ValueType.INTEGER: _Whole | float | None,
     ValueType.NUMERIC: float | None,
     ValueType.CHARACTER: str | None,
@@ -27,6 +27,7 @@ _WIRE_TYPES: dict[ValueType, Any] = {
     ValueType.MATRIX: list[list[_Value]] | None,
     ValueType.DATA_FRAME: dict[str, list[_Value]] | None,
 }
+"""What msgspec checks for each type."""
 
 
 class InputReader:
@@ -41,14 +42,14 @@ class InputReader:
     def __init__(self, parameters: tuple[Parameter, ...]) -> None:
         self._parameters = parameters
         self._names = tuple(parameter.name for parameter in parameters)
-        fields = [(f"f{i}", _WIRE_TYPES[parameter.type]) for i, parameter in enumerate(parameters)]
+        fields = [(f"f{i}", WIRE_TYPES[parameter.type]) for i, parameter in enumerate(parameters)]
         rename = {f"f{i}": name for i, name in enumerate(self._names)}
         struct = msgspec.defstruct("Inputs", fields, rename=rename, forbid_unknown_fields=True)
         self._json = msgspec.json.Decoder(struct)
         self._checks = [
             (f"f{i}", parameter, check)
             for i, parameter in enumerate(parameters)
-            if (check := _CHECKS.get(parameter.type)) is not None
+            if (check := CHECKS.get(parameter.type)) is not None
         ]
 
     def read(self, body: bytes | memoryview) -> dict[str, Any]:
@@ -129,11 +130,12 @@ def _check_frame(value: dict[str, list[Scalar]], path: str) -> dict[str, list[Sc
     return value
 
 
-_CHECKS: dict[ValueType, Callable[[Any, str], Any]] = {
+CHECKS: dict[ValueType, Callable[[Any, str], Any]] = {
     ValueType.INTEGER: _check_integer,
     ValueType.MATRIX: _check_matrix,
     ValueType.DATA_FRAME: _check_frame,
 }
+"""What is left to check afterwards, of a value that is not null, with its path for the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class RowsReader:
         self._names = tuple(parameter.name for parameter in parameters)
         self._one = InputReader(parameters)
         self._types = tuple((parameter.name, parameter.type) for parameter in parameters)
-        fields = [(f"f{i}", GenericAlias(list, (_WIRE_TYPES[p.type],))) for i, p in enumerate(parameters)]
+        fields = [(f"f{i}", GenericAlias(list, (WIRE_TYPES[p.type],))) for i, p in enumerate(parameters)]
         rename = {f"f{i}": name for i, name in enumerate(self._names)}
         columns = msgspec.defstruct("Columns", fields, rename=rename, forbid_unknown_fields=True)
         self._columns = msgspec.json.Decoder(columns)
