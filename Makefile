@@ -16,7 +16,7 @@ help:
 	@echo "make bench   measure the server beside bare Tornado and FastAPI; needs wrk; takes about five minutes"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make operations   write docs/operations.md anew, after a change to the HTTP interface"
-	@echo "make campaigns   kill kernels under load, for about ten minutes"
+	@echo "make campaigns   kill kernels under load and send made-up requests, for about half an hour"
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
@@ -67,6 +67,7 @@ $(VENV)/.test: $(VENV)/.python $(SOURCES)
 
 campaigns: $(VENV)/.test
 	$(BIN)/python campaigns/kernel_faults.py
+	SCHEMATHESIS_EXAMPLES=50 $(BIN)/python -m pytest -m slow tests/compat/test_schemathesis.py -n auto
 
 operations: $(VENV)/.test
 	$(BIN)/python tests/operations.py

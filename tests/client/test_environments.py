@@ -59,6 +59,7 @@ def imported(monkeypatch, tmp_path, wheels):
     sys.modules.pop("humanfriendly_stand_in", None)
 
 
+@pytest.mark.slow
 def test_a_locked_service_has_the_recorded_packages_and_nothing_else(start_server, wheels, imported):
     server = start_server(f"--ServeApp.wheels={wheels}")
     client = DeployClient(server.url, auth=server.token)

@@ -29,6 +29,7 @@ def test_the_page_has_both_ways():
     assert "| S1 |" in PAGE
 
 
+@pytest.mark.slow
 def test_the_page_runs(server, start_server, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     other = start_server()

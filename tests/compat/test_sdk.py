@@ -345,6 +345,7 @@ def test_realtime_services_are_refused_with_the_way_on(client):
         client.deploy_realtime(fresh("LinMod"), version="1.0", serialized_model=b"pickle")
 
 
+@pytest.mark.slow
 def test_every_credential_leads_in(server, jupyter, request):
     for through, auth in (
         (Sdk(server.url, None), server.token),

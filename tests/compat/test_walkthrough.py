@@ -25,6 +25,7 @@ def api(server):
     return request
 
 
+@pytest.mark.slow
 def test_the_walkthrough(api):
     assert api("GET", "/status")["statusCode"] == "pass"
 

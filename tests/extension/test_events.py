@@ -120,6 +120,7 @@ def test_a_plain_get_is_no_upgrade(before_recorder):
     assert before_recorder.request("POST", "mlops/events").status == 405
 
 
+@pytest.mark.slow
 def test_watching_starts_nothing_and_asking_does(start_jupyter, tmp_path):
     jupyter = start_jupyter()
 
@@ -139,6 +140,7 @@ def test_watching_starts_nothing_and_asking_does(start_jupyter, tmp_path):
     assert server_process(tmp_path / "data") is not None
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached_is_told_by_the_close_code(start_jupyter):
     jupyter = start_jupyter("--MLOpsExtension.server_url=http://127.0.0.1:9")
 

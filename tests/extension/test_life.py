@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
 from jupyter_processes import eventually, server_process
 
 pytest_plugins = ["jupyter_fixtures"]
@@ -17,6 +18,7 @@ def test_opening_jupyter_starts_nothing(start_jupyter, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_two_jupyters_share_a_server_that_outlives_them(start_jupyter, tmp_path):
     first, second = start_jupyter(), start_jupyter()
     assert first.request("POST", "mlops/services/kept/1", CODE).status == 201
@@ -30,6 +32,7 @@ def test_two_jupyters_share_a_server_that_outlives_them(start_jupyter, tmp_path)
     assert server_process(tmp_path / "data") == process
 
 
+@pytest.mark.slow
 def test_jupyter_answers_while_the_server_starts(start_jupyter, tmp_path):
     jupyter = start_jupyter()
     asking = [threading.Thread(target=jupyter.request, args=("GET", "mlops/services")) for _ in range(3)]
@@ -44,6 +47,7 @@ def test_jupyter_answers_while_the_server_starts(start_jupyter, tmp_path):
     assert jupyter.output().count("Started a jupyter_mlops server") == 1
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_replaced_with_its_services(start_jupyter, tmp_path):
     jupyter = start_jupyter()
     assert jupyter.request("POST", "mlops/services/kept/1", CODE).status == 201
@@ -64,6 +68,7 @@ def test_a_server_that_was_already_there_is_used(start_jupyter, start_server, tm
     assert server.request("GET", "/health").status == 200  # not ours to stop
 
 
+@pytest.mark.slow
 def test_stop_with_jupyter(start_jupyter, tmp_path):
     jupyter = start_jupyter("--MLOpsExtension.stop_with_jupyter=True")
     assert jupyter.request("GET", "mlops/services").status == 200

@@ -30,6 +30,7 @@ def publish(server, name, megabytes, **more):
         definition.inputs(x=float).outputs(z=float).pool(max_pool_size=1, **more).deploy()
 
 
+@pytest.mark.slow
 def test_idle_kernels_give_way_least_recently_used_first_and_come_back(server):
     for name in ("one", "two", "three"):
         publish(server, name, 200)
@@ -41,6 +42,7 @@ def test_idle_kernels_give_way_least_recently_used_first_and_come_back(server):
     assert server.kernels("three", "1") == kept
 
 
+@pytest.mark.slow
 def test_kept_and_busy_kernels_stay_and_a_new_one_is_503(server):
     publish(server, "other", 0)
     publish(server, "kept", 320, initial_pool_size=1)

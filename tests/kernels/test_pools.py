@@ -35,6 +35,7 @@ def results(answers):
     return [answer.json()["outputParameters"].get("z") for answer in answers]
 
 
+@pytest.mark.slow
 def test_a_pool_grows_under_load_and_never_beyond_its_maximum(server):
     publish(server, "grows", BURN, {"maxPoolSize": 2})
     most = 0
@@ -76,6 +77,7 @@ def test_initial_kernels_and_settings_survive_a_restart(start_server):
     assert results([server.call("unused", x=4)]) == [4]
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_idle_kernel_makes_room_and_comes_back(start_server):
     server = start_server("--ServeApp.max_kernels=2")
     for name in ("one", "two", "three"):
@@ -89,6 +91,7 @@ def test_the_least_recently_used_idle_kernel_makes_room_and_comes_back(start_ser
         assert results([server.call(name, x=i)]) == [i], name
 
 
+@pytest.mark.slow
 def test_initial_sizes_that_do_not_fit_are_409_and_kept_kernels_stay(start_server):
     server = start_server("--ServeApp.max_kernels=2")
     publish(server, "kept", "z = x", {"initialPoolSize": 1})

@@ -125,6 +125,7 @@ def noting(server, publish, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["plain", "async", "batchable"])
+@pytest.mark.slow
 def test_fast_calls_do_not_wait_for_a_slow_one_when_there_is_another_kernel(noting, kind):
     service = noting(kind)
     for _ in range(2):
@@ -163,6 +164,7 @@ def behind_a_slow_one(service, threads, count=6, **slow):
     return first, calls
 
 
+@pytest.mark.slow
 def test_a_deadline_runs_on_while_a_call_is_taken_back(noting):
     service = noting(kernels=1, timeout=4)
     with ThreadPoolExecutor(8) as threads:

@@ -6,9 +6,12 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_page_runs(notebook, tmp_path):
     (tmp_path / "data").mkdir()
     shutil.copy(ROOT / "notebooks" / "data" / "mtcars.csv", tmp_path / "data")

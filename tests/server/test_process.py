@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
+import pytest
 from support import PASSWORD, eventually
 
 from jupyter_mlops.discovery import find_or_start, running_server
@@ -114,6 +115,7 @@ def test_sigterm_lets_running_calls_finish(start_server):
     assert server.process.wait(timeout=30) == 0
 
 
+@pytest.mark.slow
 def test_sigterm_answers_every_call_that_was_accepted_and_refuses_new_ones(start_server):
     server = start_server()
     code = "import time; time.sleep(0.3); z = x"

@@ -44,6 +44,7 @@ class TestRevisions:
         for method, path, body in [("GET", "revisions", None), ("GET", "snapshot", None), ("GET", "failures", None)]:
             assert server.request(method, f"/services/back/1/{path}", body, token=other).status == 403
 
+    @pytest.mark.slow
     def test_going_back_survives_the_server_and_the_next_change_counts_on(self, start_server):
         server = start_server()
         publish(server, "kept", 10)
@@ -121,6 +122,7 @@ class TestFailures:
         eventually(lambda: self.failures(server, "loud"))
         assert self.failures(server, "hush") == []
 
+    @pytest.mark.slow
     def test_they_go_with_their_service_and_stay_over_a_restart(self, start_server):
         server = start_server()
         self.publish(server, "one")

@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 
+import pytest
 from support import eventually
 
 NODE_KEYS = {
@@ -47,6 +48,7 @@ def test_the_shape_is_machine_learning_servers(server):
     assert str(server.data_dir) not in server.request("GET", "/status").body.decode()
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_kernels(start_server):
     server = start_server("--ServeApp.max_kernels=2")
     empty = node(server)["details"]
@@ -83,6 +85,7 @@ def test_a_session_is_an_active_shell_and_kept_kernels_leave_no_room(start_serve
     assert node(server)["details"]["pythonCanOpenShell"] == "True"
 
 
+@pytest.mark.slow
 def test_a_database_that_does_not_answer_is_told(start_server):
     server = start_server()
     other = sqlite3.connect(server.data_dir / "mlops.sqlite", isolation_level=None)

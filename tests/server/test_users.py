@@ -180,6 +180,7 @@ def test_a_user_changes_the_own_password_and_nothing_else(server, person):
     assert login(server, name, "a new secret").status == 200
 
 
+@pytest.mark.slow
 def test_guessing_the_present_password_is_slowed_down(start_server):
     server = start_server()
     add(server, "ada")
@@ -208,6 +209,7 @@ def test_the_last_owner_stays(start_server):
     assert login(server, "admin", PASSWORD).status == 401
 
 
+@pytest.mark.slow
 def test_two_owners_who_remove_each_other_do_not_both_succeed(start_server):
     server = start_server()
     add(server, "ada", "Owner")
@@ -225,6 +227,7 @@ def test_two_owners_who_remove_each_other_do_not_both_succeed(start_server):
     assert len(server.request("GET", "/users").json()) == 1
 
 
+@pytest.mark.slow
 def test_logins_under_way_when_the_password_changes_do_not_get_in(start_server):
     server = start_server()
     add(server, "ada")
