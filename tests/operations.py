@@ -84,6 +84,7 @@ PROOFS = {
         "LoadSnapshot": "test_loading_merges_and_overwrites",
         "ListSnapshots": "test_a_snapshot_is_its_makers_alone",
         "GetSnapshotContent": "test_it_downloads_as_a_zip",
+        "getSnapshotManifest": "test_it_tells_what_it_holds",
         "DeleteSnapshot": "test_a_snapshot_is_its_makers_alone",
     },
     "kernels/test_calls.py": {

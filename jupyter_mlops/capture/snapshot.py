@@ -24,6 +24,7 @@ from jupyter_mlops.capture.pickler import CapturePickler, goes_out_of_band
 from jupyter_mlops.capture.reach import belongs_to_shell
 from jupyter_mlops.capture.redact import redacted_source
 from jupyter_mlops.capture.secrets import Finding, find_secrets
+from jupyter_mlops.capture.shapes import shape_of
 from jupyter_mlops.capture.sharing import Arrays
 from jupyter_mlops.capture.spans import Span, located, span_of, union
 from jupyter_mlops.environments import environment
@@ -312,6 +313,7 @@ class _Writer:
                     size=one.measure.size + added,
                     fingerprint=fingerprint,
                     buffers=tuple(sorted(reached)),
+                    shape=shape_of(one.value),
                 )
             )
         return tuple(names)

@@ -11,6 +11,7 @@ from jupyter_mlops.client.files import download
 from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.client.unpacked import Unpacked, unpack
 from jupyter_mlops.errors import NotFound
+from jupyter_mlops.schema import snapshots as wire
 from jupyter_mlops.schema.sessions import SnapshotView
 
 
@@ -58,6 +59,11 @@ class Snapshot:
     def files(self) -> list[str]:
         """Paths of the files that it holds."""
         return list(self._view.files)
+
+    def facts(self) -> wire.Snapshot:
+        """All that it says of itself: each variable's type, shape and size, and where it was captured."""
+        answer = self._transport.request("GET", f"{self._path()}/manifest")
+        return msgspec.json.decode(answer, type=wire.Snapshot)
 
     def download(self, destination: str | Path | None = None) -> Path:
         """Get it as a zip file, and return that file's path.

@@ -22,7 +22,8 @@ from jupyter_mlops.notebook.arguments import publish_parser
 from jupyter_mlops.notebook.display import MUTED, Card
 from jupyter_mlops.notebook.magics import register
 from jupyter_mlops.notebook.publish import publish_named
-from jupyter_mlops.notebook.snapshots import SnapshotCard, capture_chosen, keep, own_variables
+from jupyter_mlops.notebook.snapshot_card import SnapshotCard
+from jupyter_mlops.notebook.snapshots import capture_chosen, keep, own_variables
 from jupyter_mlops.notebook.survey_table import notes_of, total_text
 from jupyter_mlops.schema.services import LOCKED
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from html import escape
 from types import FunctionType
 from typing import Any
 
@@ -16,9 +15,9 @@ from jupyter_mlops.client.sending import send
 from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.notebook.arguments import SNAPSHOT_ACTIONS, names_of
-from jupyter_mlops.notebook.display import CELL, MUTED, ROW, STYLE, TABLE, size
 from jupyter_mlops.notebook.progress import Progress, interruptible
 from jupyter_mlops.notebook.restoring import load
+from jupyter_mlops.notebook.snapshot_card import SnapshotCard, SnapshotTable
 from jupyter_mlops.notebook.survey_table import SurveyTable
 from jupyter_mlops.schema.sessions import CreateSnapshotResponse
 from jupyter_mlops.schema.snapshots import KeepSnapshotRequest
@@ -61,7 +60,7 @@ def snapshot_line(shell: Any, connect: Callable[[], Transport], options: argpars
     found = find_snapshot(transport, words[0])
     match action:
         case "show":
-            return SnapshotCard(found)
+            return SnapshotCard(found, found.facts().manifest)
         case "load":
             return load(shell, found, overwrite=options.overwrite)
         case "delete":
@@ -157,86 +156,6 @@ def find_snapshot(transport: Transport, wanted: str) -> Snapshot:
         return begun[0]
     what = f"several snapshots begin with {wanted!r}" if begun else f"you have no snapshot {wanted!r}"
     raise UsageError(f"{what}; %snapshot list shows yours")
-
-
-class SnapshotTable:
-    """Shows snapshots.
-
-    Parameters
-    ----------
-    found:
-        The snapshots, oldest first.
-    url:
-        The server's address.
-    """
-
-    def __init__(self, found: list[Snapshot], url: str) -> None:
-        self.snapshots = found
-        self._url = url
-
-    def __repr__(self) -> str:
-        if not self.snapshots:
-            return f"No snapshots at {self._url} yet: %snapshot NAME keeps what is in this kernel."
-        rows = [_HEADINGS, *(_row(one) for one in self.snapshots)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-        return "\n".join(
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-        )
-
-    def _repr_html_(self) -> str:
-        if not self.snapshots:
-            return f"<div style='{STYLE}'>{escape(repr(self))}</div>"
-        head = "".join(f"<th style='{CELL}; {MUTED}; font-weight: normal'>{name}</th>" for name in _HEADINGS)
-        rows = ("".join(f"<td style='{CELL}'>{escape(cell)}</td>" for cell in _row(one)) for one in self.snapshots)
-        body = "".join(f"<tr style='{ROW}'>{row}</tr>" for row in rows)
-        return (
-            f"<div style='{STYLE}'><table style='{TABLE}; margin: 0'><tr style='{ROW}'>{head}</tr>{body}</table></div>"
-        )
-
-
-class SnapshotCard:
-    """Shows one snapshot.
-
-    Parameters
-    ----------
-    snapshot:
-        The snapshot.
-    """
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-
-    def __repr__(self) -> str:
-        lines = [f"{self.snapshot.name}  ({self.snapshot.id})"]
-        return "\n".join([*lines, *(f"  {label + ':':<10}{value}" for label, value in self._facts())])
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr style='{ROW}'><td style='{CELL}; {MUTED}'>{label}</td><td style='{CELL}'>{escape(value)}</td></tr>"
-            for label, value in self._facts()
-        )
-        title = f"<strong>{escape(self.snapshot.name)}</strong> {escape(self.snapshot.id)}"
-        return f"<div style='{STYLE}'><div>{title}</div><table style='{TABLE}; margin: 0'>{rows}</table></div>"
-
-    def _facts(self) -> list[tuple[str, str]]:
-        one = self.snapshot
-        return [
-            ("taken", f"{one.created:%Y-%m-%d %H:%M:%S} UTC"),
-            ("size", size(one.size)),
-            ("variables", ", ".join(one.objects) or "none"),
-            ("files", ", ".join(one.files) or "none"),
-            ("load", f"%snapshot load {one.id}"),
-        ]
-
-
-_HEADINGS = ("name", "id", "taken", "size", "variables", "files")
-_LISTED = 60
-
-
-def _row(one: Snapshot) -> tuple[str, ...]:
-    names = ", ".join(one.objects)
-    shown = names if len(names) <= _LISTED else f"{names[: _LISTED - 3]}..."
-    return (one.name, one.id, f"{one.created:%Y-%m-%d %H:%M}", size(one.size), shown, str(len(one.files)))
 
 
 def _take(shell: Any, connect: Callable[[], Transport], name: str, options: argparse.Namespace) -> Any:

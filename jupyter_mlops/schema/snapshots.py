@@ -36,6 +36,8 @@ class Captured(Wire, frozen=True):
     """Equal for equal content, whichever kernel it was captured in."""
     buffers: tuple[int, ...] = ()
     """Indexes into the manifest's buffers that this name reaches."""
+    shape: str = ""
+    """Rows and columns, such as `1,000 x 12`, or a number of items; empty when it has none."""
 
 
 class SnapshotFile(Wire, frozen=True):

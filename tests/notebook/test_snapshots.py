@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import zipfile
 
 import pytest
@@ -111,7 +112,12 @@ def test_listing_showing_downloading_and_deleting(kernel, tmp_path):
     assert repr(table).count("twice") == 2
     assert "<td" in table._repr_html_()
     assert second.id in repr(kernel.ok("%snapshot show twice").value), "the last of a name"
-    assert first.id in repr(kernel.ok(f"%snapshot show {first.id[:13]}").value)
+    shown = kernel.ok(f"%snapshot show {first.id[:13]}").value
+    assert first.id in repr(shown)
+    assert re.search(r"\nbig +ndarray +100,000 +781\.\d KiB\n", repr(shown))
+    assert re.search(r"made with: Python \S+, .*numpy \d", repr(shown))
+    assert "This Python differs" not in repr(shown)
+    assert "<td" in shown._repr_html_()
     kernel.ok(f"%snapshot download {first.id} {tmp_path}/kept.zip")
     assert "objects.pickle" in zipfile.ZipFile(tmp_path / "kept.zip").namelist()
     assert "Deleted snapshot twice" in kernel.ok(f"%snapshot delete {second.id}").out

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import dill
@@ -450,6 +451,7 @@ class TestSnapshots:
         publish = {"code": "1", "snapshotId": snapshot}
         for answer in (
             server.request("GET", f"/snapshots/{snapshot}", token=other),
+            server.request("GET", f"/snapshots/{snapshot}/manifest", token=other),
             server.request("DELETE", f"/snapshots/{snapshot}", token=other),
             server.request("POST", "/sessions", {"snapshotId": snapshot}, token=other),
             server.request("POST", "/services/stolen", publish, token=other),
@@ -472,6 +474,18 @@ class TestSnapshots:
         assert archive.getinfo("buffers/0").file_size == 800_000
         assert json.loads(archive.read("snapshot.json"))["name"] == "zipped"
         assert list((server.data_dir / "uploads").iterdir()) == []
+
+    def test_it_tells_what_it_holds(self, server, session):
+        session.upload("d/data.txt", b"content")
+        session.execute("import numpy as np\nbig = np.ones((100, 200))\nx = 5")
+        snapshot = session.snapshot("told")
+        found = server.request("GET", f"/snapshots/{snapshot}/manifest").json()
+        assert (found["id"], found["name"]) == (snapshot, "told")
+        names = {one["name"]: (one["type"], one["shape"]) for one in found["manifest"]["names"]}
+        assert names == {"np": ("numpy", ""), "big": ("ndarray", "100 x 200"), "x": ("int", "")}
+        assert [file["path"] for file in found["manifest"]["files"]] == ["d/data.txt"]
+        assert found["manifest"]["environment"]["packages"]["numpy"] == version("numpy")
+        refused(server.request("GET", "/snapshots/none/manifest"), 404, "no such snapshot")
 
     def test_what_cannot_go_along_is_named(self, server, session):
         before = server.request("GET", "/snapshots").json()

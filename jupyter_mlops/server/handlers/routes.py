@@ -26,7 +26,7 @@ from jupyter_mlops.server.handlers.sessions import (
     Sessions,
     SessionSnapshot,
 )
-from jupyter_mlops.server.handlers.snapshots import OneSnapshot, Snapshots
+from jupyter_mlops.server.handlers.snapshots import OneSnapshot, SnapshotManifest, Snapshots
 from jupyter_mlops.server.handlers.uploads import Upload, UploadedBlob, Uploads
 from jupyter_mlops.server.handlers.users import User, Users
 from jupyter_mlops.server.handlers.workspaces import Files, Objects, OneFile, OneObject
@@ -92,6 +92,7 @@ ROUTES: list[tuple[str, Any]] = [
     (rf"/sessions/{_PART}/loadsnapshot/{_PART}", LoadSnapshot),
     (r"/snapshots", Snapshots),
     (rf"/snapshots/{_PART}", OneSnapshot),
+    (rf"/snapshots/{_PART}/manifest", SnapshotManifest),
     (r"/uploads", Uploads),
     (rf"/uploads/{_PART}", Upload),
     (rf"/uploads/{_PART}/{_PART}", UploadedBlob),

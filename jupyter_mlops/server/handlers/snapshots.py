@@ -5,7 +5,7 @@ from __future__ import annotations
 from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.operations import SNAPSHOTS, Content
 from jupyter_mlops.schema.sessions import CreateSnapshotResponse, SnapshotView
-from jupyter_mlops.schema.snapshots import KeepSnapshotRequest
+from jupyter_mlops.schema.snapshots import KeepSnapshotRequest, Snapshot
 from jupyter_mlops.server.handlers.base import BaseHandler
 from jupyter_mlops.server.handlers.operations import operation
 
@@ -56,3 +56,13 @@ class OneSnapshot(BaseHandler):
         """Delete a snapshot; services that were published from it keep what they need."""
         await self.managers.snapshots.delete(self.identity, snapshot)
         self.answer(f"snapshot {snapshot} is deleted")
+
+
+class SnapshotManifest(BaseHandler):
+    """`/snapshots/{id}/manifest`."""
+
+    @operation("getSnapshotManifest", SNAPSHOTS, Action.RUN_CODE, gives={200: Snapshot}, refuses=(404,), path=("id",))
+    async def get(self, snapshot: str) -> None:
+        """Show what a snapshot holds: its variables and files, where it was captured, and the cells it came from."""
+        self.set_header("Content-Disposition", 'attachment; filename="snapshot.json"')
+        self.answer(await self.managers.snapshots.find(self.identity, snapshot))

@@ -81,6 +81,17 @@ class SnapshotManager:
         require(identity, Action.RUN_CODE)
         return [_view(snapshot) for snapshot in await self._store.of(identity.name)]
 
+    async def find(self, identity: Identity, identifier: str) -> Snapshot:
+        """A snapshot of the caller's, with all that it says of itself.
+
+        Raises
+        ------
+        NotFound
+            When the caller has no such snapshot.
+        """
+        async with self.held(identity, identifier) as snapshot:
+            return snapshot
+
     @contextlib.asynccontextmanager
     async def held(self, identity: Identity, identifier: str) -> AsyncIterator[Snapshot]:
         """A snapshot of the caller's, whose blobs stay while this lasts even when it is deleted.
