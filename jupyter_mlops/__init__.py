@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jupyter_mlops.client import DeployClient as DeployClient
+    from jupyter_mlops.models import serialize_model as serialize_model
     from jupyter_mlops.notebook.picker import snapshot_widget as snapshot_widget
 
 __version__ = "0.1.0"
 
-_LAZY = {"DeployClient": "jupyter_mlops.client", "snapshot_widget": "jupyter_mlops.notebook.picker"}
+_LAZY = {
+    "DeployClient": "jupyter_mlops.client",
+    "serialize_model": "jupyter_mlops.models",
+    "snapshot_widget": "jupyter_mlops.notebook.picker",
+}
 
-__all__ = ["DeployClient", "__version__", "load_ipython_extension", "snapshot_widget"]
+__all__ = ["DeployClient", "__version__", "load_ipython_extension", "serialize_model", "snapshot_widget"]
 
 
 def __getattr__(name: str) -> Any:

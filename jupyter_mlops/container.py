@@ -166,7 +166,7 @@ def _read(begin: bytes, encoded: bytes, size: int) -> Header:
         raise InvalidRequest(f"the serialized model is cut short: {size} bytes, and more were announced")
     try:
         header = msgspec.json.decode(encoded, type=Header)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"the serialized model's header is damaged: {error}") from None
     _check(header)
     return header

@@ -1,0 +1,227 @@
+"""Rows to compare a model with its converted form on: the sample's, and such as lie where the model decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jupyter_mlops.container import CellType
+from jupyter_mlops.models.structure import categories, first_steps, is_text, steps_of
+
+SEED = 7
+SOME = 400
+"""Most places taken from one part of a model."""
+WORDS = 12
+"""Longest made text."""
+
+
+def rows_for(model: Any, names: Sequence[str], types: Mapping[str, CellType], sample: Any, count: int) -> Any:
+    """About `count` rows as a DataFrame, the sample's first.
+
+    Parameters
+    ----------
+    model:
+        A fitted scikit-learn model.
+    names, types:
+        Its columns.
+    sample:
+        A DataFrame of these columns, or None.
+    count:
+        How many rows to make; the sample's, up to as many, come on top.
+    """
+    import numpy as np
+    import pandas as pd
+
+    chance = np.random.default_rng(SEED)
+    places = _places(model, names, chance)
+    made = {name: _column(places.get(name, []), types[name], _given(sample, name), count, chance) for name in names}
+    frames = [pd.DataFrame(made)]
+    if sample is not None:
+        frames.insert(0, sample[list(names)].dropna().iloc[:count])
+    if all(types[name] != "string" for name in names):
+        frames += [pd.DataFrame(rows, columns=list(names)) for rows in _at_once(model, len(names), count, chance)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _given(sample: Any, name: str) -> list[Any]:
+    return [] if sample is None else sample[name].dropna().tolist()
+
+
+def _column(places: list[Any], type_: CellType, given: list[Any], count: int, chance: Any) -> Any:
+    import numpy as np
+
+    if type_ == "string":
+        known = [*places, *given] or ["a", "b"]
+        return np.array(chance.choice(np.array(known, dtype=object), count), dtype=object)
+    if type_ == "logical":
+        return chance.random(count) < 0.5  # noqa: PLR2004
+    values = np.array([*places, *given] or [-2.0, 2.0], dtype=float)
+    values = values[np.isfinite(values)]
+    if type_ == "integer":
+        return chance.choice(values, count).astype("int64")
+    low, high = values.min(), values.max()
+    spread = (high - low) * 0.1 or max(abs(high), 1.0)
+    made = chance.uniform(low - spread, high + spread, count)
+    return np.where(chance.random(count) < 0.5, chance.choice(values, count), made)  # noqa: PLR2004
+
+
+def _places(model: Any, names: Sequence[str], chance: Any) -> dict[str, list[Any]]:
+    """By column, values at which the steps that stand there decide."""
+    found: dict[str, list[Any]] = {}
+    for steps, columns in first_steps(model, names):
+        known = categories(steps, columns)
+        for name, values in known.items():
+            found.setdefault(name, []).extend(values)
+        if is_text(steps[0]):
+            found[columns[0]] = _texts(steps[0], chance)
+        elif not known:
+            for i, values in _interesting(steps).items():
+                if i < len(columns):
+                    found.setdefault(columns[i], []).extend(values)
+    return found
+
+
+def _interesting(steps: Sequence[Any]) -> dict[int, list[float]]:
+    import numpy as np
+
+    found: dict[int, list[float]] = {}
+    for part in parts_of(steps[0]):
+        for center, spread in _spreads(part):
+            for i, (middle, width) in enumerate(zip(center, spread, strict=True)):
+                found.setdefault(i, []).extend(float(middle + k * width) for k in (-2, -1, 0, 1, 2))
+        for rows in _examples(part):
+            for i, column in enumerate(np.asarray(rows, dtype=float).T):
+                found.setdefault(i, []).extend(column[:SOME].tolist())
+        for feature, threshold in list(thresholds(part))[:SOME]:
+            found.setdefault(feature, []).append(threshold)
+    return found
+
+
+def parts_of(model: Any) -> Iterator[Any]:
+    """A model and the fitted estimators inside it that take the same columns."""
+    from sklearn.base import BaseEstimator
+
+    count = getattr(model, "n_features_in_", None)
+    waiting, seen = [model], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, BaseEstimator) and getattr(one, "n_features_in_", count) == count:
+            yield one
+            waiting += [steps_of(one)[0]] if hasattr(one, "steps") else list(vars(one).values())
+        elif isinstance(one, (list, tuple)):
+            waiting += one
+        elif getattr(one, "dtype", None) == object and hasattr(one, "ravel"):
+            waiting += one.ravel().tolist()
+
+
+def _spreads(part: Any) -> Iterator[tuple[Any, Any]]:
+    import numpy as np
+
+    def of(name: str) -> Any:
+        value = getattr(part, name, None)
+        return None if value is None or np.ndim(value) != 1 or getattr(value, "dtype", None) == object else value
+
+    if of("data_min_") is not None:
+        yield (part.data_min_ + part.data_max_) / 2, (part.data_max_ - part.data_min_) / 4
+    for middle, width in (("mean_", "scale_"), ("center_", "scale_")):
+        if of(middle) is not None and of(width) is not None:
+            yield of(middle), of(width)
+    if of("statistics_") is not None:
+        yield part.statistics_, np.ones(len(part.statistics_))
+    if np.ndim(getattr(part, "theta_", None)) == 2 and hasattr(part, "var_"):  # noqa: PLR2004
+        for middle, variance in zip(part.theta_, part.var_, strict=True):
+            yield middle, np.sqrt(variance)
+
+
+def _examples(part: Any) -> Iterator[Any]:
+    import numpy as np
+
+    for name in ("_fit_X", "support_vectors_", "X_train_", "means_", "cluster_centers_", "quantiles_"):
+        value = getattr(part, name, None)
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f":  # noqa: PLR2004
+            yield value[:SOME]
+    edges = getattr(part, "bin_edges_", None)
+    if edges is not None:
+        longest = max(len(one) for one in edges)
+        yield np.column_stack([np.resize(one, longest) for one in edges])
+
+
+def thresholds(part: Any) -> Iterator[tuple[int, float]]:
+    """Feature and threshold of each split of a tree of scikit-learn's."""
+    tree = getattr(part, "tree_", None)
+    if hasattr(tree, "threshold"):
+        for feature, threshold in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True):
+            if feature >= 0:
+                yield feature, threshold
+    for predictor in _predictors(part):
+        for node in predictor.nodes:
+            if not node["is_leaf"] and not node["is_categorical"]:
+                yield int(node["feature_idx"]), float(node["num_threshold"])
+
+
+def _predictors(part: Any) -> Iterator[Any]:
+    for of_iteration in getattr(part, "_predictors", None) or ():
+        yield from of_iteration
+
+
+def neighbours(value: float) -> list[float]:
+    """A threshold, and the numbers right beside it in 64 and in 32 bits."""
+    import numpy as np
+
+    single = np.float32(value)
+    return [
+        value, np.nextafter(value, np.inf), np.nextafter(value, -np.inf), float(single),
+        float(np.nextafter(single, np.float32(np.inf))), float(np.nextafter(single, np.float32(-np.inf))),
+    ]  # fmt: skip
+
+
+def _at_once(model: Any, width: int, count: int, chance: Any) -> Iterator[Any]:
+    """Whole rows: at the thresholds of trees, brought back through the scalers before them, and their neighbours."""
+    import numpy as np
+
+    steps = steps_of(model)
+    before: list[Any] = []
+    for step in steps:
+        found = [one for part in parts_of(step) for one in thresholds(part)]
+        if found and all(hasattr(one, "inverse_transform") for one in before):
+            chosen = [found[i] for i in chance.permutation(len(found))[: max(count // 6, 1)]]
+            inner = getattr(step, "n_features_in_", width)
+            rows = np.zeros((len(chosen) * 6, inner))
+            for place, (feature, _) in enumerate(found[:0] or chosen):
+                middle = chosen[place][1]
+                rows[place * 6 : place * 6 + 6] = _typical(found, inner, chance)
+                rows[place * 6 : place * 6 + 6, feature] = neighbours(middle)
+            for one in reversed(before):
+                rows = one.inverse_transform(rows)
+            yield np.asarray(rows, dtype=float)
+        if not hasattr(step, "transform"):
+            return
+        before.append(step)
+
+
+def _typical(found: Sequence[tuple[int, float]], width: int, chance: Any) -> Any:
+    import numpy as np
+
+    row = chance.normal(size=width)
+    for i in chance.permutation(len(found))[: 4 * width]:
+        row[found[i][0]] = found[i][1]
+    return np.asarray(row)
+
+
+def _texts(vectorizer: Any, chance: Any) -> list[str]:
+    vocabulary = getattr(vectorizer, "vocabulary_", None)
+    words = sorted({word for term in vocabulary for word in term.split()}) if vocabulary else []
+    words = (words or ["some", "words", "of", "a", "text"])[: 10 * SOME]
+    strange = ["", "Unknown!", "ÉTÉ café", "x", "1,234.5", "don't stop-word's", "\N{SNOWMAN}"]
+    texts = list(strange)
+    for i in range(200):
+        chosen = [str(one) for one in chance.choice(words, int(chance.integers(1, WORDS)))]
+        if i % 4 == 0:
+            chosen.insert(0, strange[i // 4 % len(strange)])
+        if i % 3 == 0:
+            chosen = [one.capitalize() for one in chosen]
+        texts.append((", " if i % 5 == 0 else " ").join(chosen))
+    return texts

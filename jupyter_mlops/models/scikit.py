@@ -1,0 +1,245 @@
+"""Estimators and pipelines of scikit-learn, through skl2onnx."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jupyter_mlops.container import CellType, InputColumn, OutputColumn, Scalar
+from jupyter_mlops.errors import InvalidRequest, PublishRefused
+from jupyter_mlops.models.graph import OPSET, numbered
+from jupyter_mlops.models.missing import REFUSALS
+from jupyter_mlops.models.original import Candidate, Original, need
+from jupyter_mlops.models.rows import rows_for
+from jupyter_mlops.models.sample import cell_types, frame_of
+from jupyter_mlops.models.structure import (
+    categories,
+    first_steps,
+    is_text,
+    last_of,
+    names_of,
+    scalars,
+    steps_of,
+    told_types,
+)
+
+TENSOR = "X"
+"""The name of the tensor that numeric columns share."""
+
+
+def original_of(model: Any, sample: Any) -> Original:
+    """A scikit-learn model, ready to be converted."""
+    return Scikit(model, sample)
+
+
+class Scikit(Original):
+    """A fitted scikit-learn model.
+
+    Parameters
+    ----------
+    model:
+        The estimator or pipeline.
+    sample:
+        Rows that it takes, or None.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is not fitted, or the sample does not fit it.
+    """
+
+    def __init__(self, model: Any, sample: Any) -> None:
+        import sklearn
+        from sklearn.exceptions import NotFittedError
+        from sklearn.utils.validation import check_is_fitted
+
+        try:
+            check_is_fitted(model)
+        except NotFittedError:
+            raise InvalidRequest(f"the {type(model).__name__} is not fitted: call its fit(...) first") from None
+        self.library = f"scikit-learn {sklearn.__version__}"
+        self.kind = type(model).__name__
+        self._model = model
+        self._last = last_of(model)
+        self._named = getattr(steps_of(model)[0], "feature_names_in_", None) is not None
+        self._text = is_text(steps_of(model)[0])
+        told = names_of(model)
+        self._sample = frame_of(sample, told)
+        if told is None and self._sample is None:
+            raise InvalidRequest(
+                f"{self.kind} does not tell its columns: give some rows, serialize_model(model, sample)"
+            )
+        self._names = told or list(self._sample.columns)
+        if self._sample is not None and all(name == f"x{i}" for i, name in enumerate(self._names)):
+            self._names = _sample_names(sample) or self._names
+            self._sample = self._sample.set_axis(self._names, axis=1)
+        self._types = self._column_types()
+        self._outputs: tuple[OutputColumn, ...] | None = None
+
+    def _column_types(self) -> dict[str, CellType]:
+        types: dict[str, CellType] = dict.fromkeys(self._names, "double")
+        if self._sample is not None:
+            found = cell_types(self._sample)
+            types |= {name: kind for name, kind in found.items() if kind in {"string", "logical"}}
+        return types | told_types(self._model, self._names)
+
+    def known(self) -> dict[str, tuple[Scalar, ...]]:
+        return {
+            name: values
+            for steps, columns in first_steps(self._model, self._names)
+            for name, values in categories(steps, columns).items()
+        }
+
+    def rows(self, count: int) -> Any:
+        return rows_for(self._model, self._names, self._types, self._sample, count)
+
+    def answer(self, rows: Any) -> dict[str, Any]:
+        import numpy as np
+
+        taken = self._taken(rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if not hasattr(self._model, "predict"):
+                made = self._model.transform(taken)
+                made = made.toarray() if hasattr(made, "toarray") else np.asarray(made)
+                made = made.reshape(len(rows), -1)
+                return {f"feature_{i}": made[:, i] for i in range(made.shape[1])}
+            predicted = np.asarray(self._model.predict(taken)).reshape(len(rows), -1)
+            answers = {"prediction": predicted[:, 0]}
+            if predicted.shape[1] > 1:
+                answers = {f"prediction_{i}": predicted[:, i] for i in range(predicted.shape[1])}
+            if self._probabilities():
+                made = self._model.predict_proba(taken)
+                answers |= {f"probability_{one}": made[:, i] for i, one in enumerate(scalars(self._last.classes_))}
+            if self._scores():
+                answers["score"] = np.asarray(self._model.decision_function(taken)).reshape(-1)
+        return answers
+
+    def _taken(self, rows: Any) -> Any:
+        if self._text:
+            return rows[self._names[0]].astype(object).tolist()
+        if self._named:
+            return rows[self._names]
+        return rows[self._names].to_numpy(dtype=None if "string" in self._types.values() else float)
+
+    def _probabilities(self) -> bool:
+        return hasattr(self._model, "predict_proba") and hasattr(self._last, "classes_")
+
+    def _scores(self) -> bool:
+        from sklearn.base import is_outlier_detector
+
+        return bool(is_outlier_detector(self._last)) and hasattr(self._model, "decision_function")
+
+    def candidates(self) -> Iterator[Candidate]:
+        if isinstance(getattr(self._last, "classes_", None), list):
+            raise PublishRefused(
+                f"{self.kind} predicts several classes at once, and the conversion knows one: serialize one model each"
+            )
+        reasons: list[str] = []
+        found = False
+        for precision in ("double", "float"):
+            try:
+                onnx = self._convert(precision)
+            except REFUSALS + (NameError, AssertionError) as error:
+                reasons.append(f"{type(error).__name__}: {str(error).strip()[:300]}")
+                continue
+            found = True
+            yield Candidate(onnx.SerializeToString(), self._inputs(onnx, precision), self._columns(onnx), precision)
+        if not found:
+            raise PublishRefused(
+                f"{self.kind} does not convert to ONNX: {reasons[0]}. A standard service runs the model itself: "
+                "%publish, or client.service(...)"
+            )
+
+    def _shared(self) -> bool:
+        """Whether all columns are numbers that one tensor holds."""
+        return set(self._types.values()) <= {"double", "logical"}
+
+    def _convert(self, precision: str) -> Any:
+        skl2onnx = need("skl2onnx")
+        types = need("skl2onnx.common.data_types")
+        number = types.DoubleTensorType if precision == "double" else types.FloatTensorType
+        kinds = {"string": types.StringTensorType, "integer": types.Int64TensorType}
+        if self._shared():
+            initial = [(TENSOR, number([None, len(self._names)]))]
+        else:
+            initial = [(name, kinds.get(self._types[name], number)([None, 1])) for name in self._names]
+        with warnings.catch_warnings():
+            # What converters tell of their own libraries is not the user's business.
+            warnings.simplefilter("ignore")
+            try:
+                onnx = skl2onnx.convert_sklearn(
+                    self._model, initial_types=initial, target_opset=OPSET, options=self._options()
+                )
+            except NameError:  # some classifiers have no such option
+                onnx = skl2onnx.convert_sklearn(self._model, initial_types=initial, target_opset=OPSET)
+        return onnx
+
+    def _options(self) -> dict[int, dict[str, Any]]:
+        from sklearn.base import is_classifier
+
+        return {id(self._model): {"zipmap": False}} if is_classifier(self._last) else {}
+
+    def _inputs(self, onnx: Any, precision: str) -> tuple[InputColumn, ...]:
+        number: CellType = "double" if precision == "double" else "float"
+        if self._shared():
+            return numbered(self._names, number, TENSOR)
+        tensors = {one.name for one in onnx.graph.input}
+        return tuple(
+            InputColumn(name=name, type=number if self._types[name] == "double" else self._types[name], onnx_input=name)
+            for name in self._names
+            if name in tensors
+        )
+
+    def _columns(self, onnx: Any) -> tuple[OutputColumn, ...]:
+        tensors = [one.name for one in onnx.graph.output]
+        if not hasattr(self._model, "predict"):
+            width = self._width()
+            return tuple(
+                OutputColumn(name=f"feature_{i}", type="double", onnx_output=tensors[0], position=i)
+                for i in range(width)
+            )
+        columns = list(self._predictions(tensors[0]))
+        if self._probabilities():
+            columns += [
+                OutputColumn(name=f"probability_{one}", type="double", onnx_output=tensors[1], position=i)
+                for i, one in enumerate(scalars(self._last.classes_))
+            ]
+        if self._scores():
+            columns.append(OutputColumn(name="score", type="double", onnx_output=tensors[1]))
+        wanted = {column.onnx_output for column in columns}
+        for one in [one for one in onnx.graph.output if one.name not in wanted]:
+            onnx.graph.output.remove(one)
+        return tuple(columns)
+
+    def _predictions(self, tensor: str) -> Iterator[OutputColumn]:
+        from sklearn.base import is_clusterer
+
+        classes = getattr(self._last, "classes_", None)
+        if classes is not None:
+            values = scalars(classes)
+            yield OutputColumn(name="prediction", type=_type_of(values), onnx_output=tensor, classes=values)
+            return
+        whole = self._scores() or is_clusterer(self._last)
+        count = self._width()
+        for i in range(count):
+            name = "prediction" if count == 1 else f"prediction_{i}"
+            yield OutputColumn(name=name, type="integer" if whole else "double", onnx_output=tensor, position=i)
+
+    def _width(self) -> int:
+        answers = self.answer(self.rows(1).iloc[:2])
+        return len([name for name in answers if not name.startswith(("probability_", "score"))])
+
+
+def _type_of(values: Sequence[Scalar]) -> CellType:
+    if all(isinstance(one, bool) for one in values):
+        return "logical"
+    if all(isinstance(one, int) for one in values):
+        return "integer"
+    return "double" if all(isinstance(one, (int, float)) for one in values) else "string"
+
+
+def _sample_names(sample: Any) -> list[str]:
+    columns = getattr(sample, "columns", None)
+    return [] if columns is None or not all(isinstance(name, str) for name in columns) else list(columns)

@@ -1,0 +1,150 @@
+"""`serialize_model`: convert, compare, refuse or pack."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from jupyter_mlops.container import Header, pack, unpack
+from jupyter_mlops.errors import InvalidRequest, PublishRefused
+from jupyter_mlops.models.families import original_of
+from jupyter_mlops.models.graph import Graph
+from jupyter_mlops.models.missing import proven_inputs
+from jupyter_mlops.models.original import Candidate, Original
+from jupyter_mlops.models.parity import SHOWN_ROWS, ParityReport, compare
+
+TOLERANCE = 1e-5
+ROWS = 500
+
+
+class SerializedModel(bytes):
+    """The bytes of a container, which also tell what they hold."""
+
+    parity: ParityReport | None = None
+    """How the converted model compares with the original; None when there was no original to run."""
+
+    @property
+    def header(self) -> Header:
+        """The model's columns, library and class."""
+        return unpack(self)[0]
+
+    def __repr__(self) -> str:
+        header = self.header
+        taken = ", ".join(f"{column.name}: {column.type}" for column in header.inputs[:8])
+        given = ", ".join(f"{column.name}: {column.type}" for column in header.outputs[:8])
+        more = ", ..." if len(header.inputs) > 8 else ""  # noqa: PLR2004
+        rest = ", ..." if len(header.outputs) > 8 else ""  # noqa: PLR2004
+        return f"<{header.kind} of {header.library}, {len(self):,} bytes: ({taken}{more}) -> ({given}{rest})>"
+
+    __str__ = __repr__
+
+
+def serialize_model(
+    model: Any,
+    sample: Any = None,
+    *,
+    tolerance: float = TOLERANCE,
+    description: str = "",
+    quiet: bool = False,
+) -> SerializedModel:
+    """Convert a trained model for a realtime service, and prove that the converted model answers the same.
+
+    Both answer the sample's rows and generated ones, which lie where the model decides: at the thresholds of
+    trees and their neighbours, around the means of scalers, at the categories of encoders. The outcome is printed
+    as a small table.
+
+    Parameters
+    ----------
+    model:
+        A fitted scikit-learn estimator or pipeline; an XGBoost, LightGBM or CatBoost model; the results of a
+        statsmodels OLS or Logit; a PyTorch module or a Keras model; the path or bytes of an ONNX file.
+    sample:
+        Some rows of what the model takes: a DataFrame, an array or lists. It names the columns, and their types,
+        where the model does not; PyTorch modules always need one.
+    tolerance:
+        How far two numbers may be apart: relatively; absolutely for numbers below 1.
+    description:
+        A sentence about the model, kept with it.
+    quiet:
+        Whether to print nothing.
+
+    Raises
+    ------
+    PublishRefused
+        When the model cannot be converted, or its converted form answers differently: which rows and columns, and
+        what to do.
+    InvalidRequest
+        When the sample does not fit the model.
+    """
+    if not tolerance >= 0:
+        raise InvalidRequest(f"tolerance is 0 or more, and {tolerance!r} came")
+    original = original_of(model, sample)
+    candidate, report = _proven(original, tolerance)
+    header = Header(
+        library=original.library,
+        kind=original.kind,
+        inputs=candidate.inputs,
+        outputs=candidate.outputs,
+        created=datetime.now(UTC),
+        parity=report and report.wire(),
+        description=description,
+    )
+    made = SerializedModel(pack(header, candidate.onnx))
+    made.parity = report
+    if not quiet:
+        print(report or f"{original.kind}: no original to compare with")  # noqa: T201  # the table is the proof
+    return made
+
+
+def _proven(original: Original, tolerance: float) -> tuple[Candidate, ParityReport | None]:
+    """The first form of the model that answers as the model does."""
+    rows: Any = original.rows(ROWS)
+    if rows is None:
+        candidate = next(original.candidates())
+        Graph(candidate)
+        return candidate, None
+    answer = original.answer(rows)
+    nearest: ParityReport | None = None
+    answers: dict[str, Any] = {}
+    reasons = []
+    for candidate in original.candidates():
+        try:
+            graph = Graph(candidate)
+            converted = graph.answer(rows)
+        except PublishRefused as error:
+            reasons.append(str(error))
+            continue
+        title = f"{original.kind} of {original.library} and its ONNX form ({candidate.precision})"
+        report = compare(title, answer, converted, tolerance)
+        if report.holds:
+            inputs = proven_inputs(original, graph, rows, tolerance)
+            return Candidate(candidate.onnx, inputs, candidate.outputs, candidate.precision), report
+        if nearest is None or len(report.differ) < len(nearest.differ):
+            nearest, answers = report, converted
+    if nearest is None:
+        raise PublishRefused(f"{original.kind} of {original.library} does not convert: {reasons[0]}. {WAY_ON}")
+    raise PublishRefused(_differences(nearest, rows, answer, answers))
+
+
+WAY_ON = "A standard service runs the model itself: %publish, or client.service(...)"
+
+
+def _differences(report: ParityReport, rows: Any, original: dict[str, Any], converted: dict[str, Any]) -> str:
+    lines = [
+        f"the converted model answers {len(report.differ)} of {report.rows} rows differently, "
+        f"beyond the tolerance {report.tolerance:g}:"
+    ]
+    for row in report.differ[:SHOWN_ROWS]:
+        cells = ", ".join(f"{name}={value!r}" for name, value in list(rows.iloc[row].to_dict().items())[:8])
+        columns = [one.name for one in report.columns if row in one.differ]
+        differ = "; ".join(
+            f"{name} is {original[name][row]} and converted {converted[name][row]}" for name in columns[:4]
+        )
+        lines.append(f"  row {row} ({cells}): {differ}")
+    if len(report.differ) > SHOWN_ROWS:
+        lines.append(f"  and {len(report.differ) - SHOWN_ROWS} more")
+    largest = max((one.largest or 0.0 for one in report.columns), default=0.0)
+    if not any(one.largest is None and one.differ for one in report.columns):
+        lines.append(f"If that is near enough: serialize_model(..., tolerance={largest * 1.01:.2g}).")
+    lines += [WAY_ON, repr(report)]
+    return "\n".join(lines)

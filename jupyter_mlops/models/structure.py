@@ -1,0 +1,103 @@
+"""What a scikit-learn model is made of: its steps, and which of its columns each first step takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from jupyter_mlops.container import CellType, Scalar
+
+
+def steps_of(model: Any) -> list[Any]:
+    """The steps of a pipeline that do something, in their order; any other model is its only step."""
+    if not hasattr(model, "steps"):
+        return [model]
+    return [inner for _, step in model.steps if step not in (None, "passthrough") for inner in steps_of(step)]
+
+
+def last_of(model: Any) -> Any:
+    """The step that answers; of a search, the estimator that it found."""
+    last = steps_of(model)[-1]
+    return last_of(last.best_estimator_) if hasattr(last, "best_estimator_") else last
+
+
+def names_of(model: Any) -> list[str] | None:
+    """The columns that a fitted model takes; None when it did not note them."""
+    for step in (model, *steps_of(model)[:1]):
+        names = getattr(step, "feature_names_in_", None)
+        if names is not None:
+            return [str(name) for name in names]
+    if is_text(steps_of(model)[0]):
+        return ["text"]
+    count = getattr(model, "n_features_in_", None) or getattr(steps_of(model)[0], "n_features_in_", None)
+    return None if count is None else [f"x{i}" for i in range(count)]
+
+
+def is_text(step: Any) -> bool:
+    """Whether a step takes texts, one a row, rather than rows of columns."""
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+
+    return isinstance(step, (CountVectorizer, HashingVectorizer))
+
+
+def first_steps(model: Any, names: Sequence[str]) -> Iterator[tuple[list[Any], list[str]]]:
+    """Each chain of steps that stands at some of the model's columns, with those columns."""
+    steps = steps_of(model)
+    if not hasattr(steps[0], "transformers_"):
+        yield steps, list(names)
+        return
+    for _, transformer, columns in steps[0].transformers_:
+        if isinstance(transformer, str):
+            continue
+        yield from first_steps(transformer, column_names(columns, names))
+
+
+def column_names(columns: Any, names: Sequence[str]) -> list[str]:
+    """The names that a ColumnTransformer's choice of columns means."""
+    import numpy as np
+
+    if isinstance(columns, str):
+        return [columns]
+    if isinstance(columns, slice):
+        if isinstance(columns.start, str) or isinstance(columns.stop, str):
+            begin = list(names).index(columns.start) if columns.start is not None else 0
+            end = list(names).index(columns.stop) + 1 if columns.stop is not None else len(names)
+            return list(names[begin:end])
+        return list(names[columns])
+    chosen = np.atleast_1d(np.asarray(columns))
+    if chosen.dtype == bool:
+        return [name for name, taken in zip(names, chosen, strict=True) if taken]
+    return [names[int(one)] if chosen.dtype.kind in "iu" else str(one) for one in chosen]
+
+
+def told_types(model: Any, names: Sequence[str]) -> dict[str, CellType]:
+    """By column, the type that an encoder, an imputer or a vectorizer at it tells."""
+    told: dict[str, CellType] = {}
+    for steps, columns in first_steps(model, names):
+        for name, values in categories(steps, columns).items():
+            if all(isinstance(one, bool) for one in values):
+                told[name] = "logical"
+            elif all(isinstance(one, int) for one in values):
+                told[name] = "integer"
+            elif any(isinstance(one, str) for one in values):
+                told[name] = "string"
+        if is_text(steps[0]) or getattr(getattr(steps[0], "statistics_", None), "dtype", None) == object:
+            told |= dict.fromkeys(columns, "string")
+    return told
+
+
+def categories(steps: Sequence[Any], columns: Sequence[str]) -> dict[str, tuple[Scalar, ...]]:
+    """By column, the categories that an encoder knows; imputers before it keep the columns."""
+    for step in steps:
+        found = getattr(step, "categories_", None)
+        if found is not None and len(found) == len(columns):
+            return {name: scalars(values) for name, values in zip(columns, found, strict=True)}
+        if not (hasattr(step, "statistics_") and not getattr(step, "add_indicator", False)):
+            return {}
+    return {}
+
+
+def scalars(values: Any) -> tuple[Scalar, ...]:
+    """Plain values of an array, without those that are missing."""
+    plain = (one.item() if hasattr(one, "item") else one for one in values)
+    return tuple(one for one in plain if one is not None and one == one)  # noqa: PLR0124  # NaN is not itself
