@@ -48,5 +48,5 @@ CASES = {
 }  # fmt: skip
 
 TORCH = {
-    "a torch module": ("import torch\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.l = torch.nn.Linear(2, 1)\n    def forward(self, x): return self.l(x) * scale\nscale = 2.0\nnet = Net().eval()\ndef f(): return [round(float(v), 5) for v in net(torch.ones(3, 2)).flatten()]", "f()", {"f", "net", "torch", "scale"}),
+    "a torch module": ("import torch\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.l = torch.nn.Linear(2, 1)\n    def forward(self, x): return self.l(x) * scale\nscale = 2.0\nnet = Net().eval()\ndef f(): return [round(float(v), 5) for v in net(torch.ones(3, 2)).detach().flatten()]", "f()", {"f", "net", "torch", "scale"}),
 }  # fmt: skip
