@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 from jupyter_mlops.codec import scalar
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.inputs import WIRE_TYPES
+from jupyter_mlops.records.chunks import Column
 from jupyter_mlops.records.rows import checked
 from jupyter_mlops.schema.types import Parameter, ValueType
 
@@ -44,7 +46,7 @@ def refuse_extension(field: Any, where: str) -> None:
         refuse_extension(field.type.field(place), where)
 
 
-def column_of(array: Any, declared: Parameter, first: int) -> list[Any]:
+def column_of(cells: Any, declared: Parameter, first: int) -> Column:
     """The wire values of a column.
 
     Nulls, NaN and the infinities are null. Categories (dictionaries) are their values, decimals are numbers, times are
@@ -52,7 +54,7 @@ def column_of(array: Any, declared: Parameter, first: int) -> list[Any]:
 
     Parameters
     ----------
-    array:
+    cells:
         A column of a record batch that was validated.
     declared:
         The input that it is for.
@@ -66,20 +68,20 @@ def column_of(array: Any, declared: Parameter, first: int) -> list[Any]:
     """
     import pyarrow as pa
 
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if array.null_count == len(array):
-        return [None] * len(array)
-    convert = _CONVERSIONS.get((declared.type, _kind(array.type))) if declared.type in _SCALARS else _nested
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.dictionary_decode()
+    if cells.null_count == len(cells):
+        return [None] * len(cells)
+    convert = _CONVERSIONS.get((declared.type, _kind(cells.type))) if declared.type in _SCALARS else _nested
     if convert is None:
-        row = next(place for place, valid in enumerate(array.is_valid().to_pylist()) if valid)
-        raise _misfit(declared, f"a column of {array.type}", first + row)
+        row = next(place for place, valid in enumerate(cells.is_valid().to_pylist()) if valid)
+        raise _misfit(declared, f"a column of {cells.type}", first + row)
     try:
-        return convert(array, declared, first)
+        return convert(cells, declared, first)
     except InvalidInput:
         raise
     except (ValueError, OverflowError, KeyError) as error:  # points in time, and their zones, that Python has not
-        raise _misfit(declared, f"a column of {array.type} with a value that cannot be read: {error}", first) from None
+        raise _misfit(declared, f"a column of {cells.type} with a value that cannot be read: {error}", first) from None
 
 
 def _kind(kind: Any) -> str:
@@ -100,37 +102,40 @@ def _kind(kind: Any) -> str:
     return next((name for name, test in tests.items() if test(kind)), "")
 
 
-def _plain(array: Any, _: Parameter, __: int) -> list[Any]:
-    found: list[Any] = array.to_pylist()
+def _plain(cells: Any, _: Parameter, __: int) -> list[Any]:
+    found: list[Any] = cells.to_pylist()
     return found
 
 
-def _floats(array: Any, _: Parameter, __: int) -> list[Any]:
+def _floats(cells: Any, _: Parameter, __: int) -> Column:
     """Floats by way of numpy, which is many times faster; nulls are NaN there."""
     import numpy as np
 
-    values = array.to_numpy(zero_copy_only=False).astype(float, copy=False)
-    return _with_holes(values.tolist(), ~np.isfinite(values))
+    values = cells.to_numpy(zero_copy_only=False).astype(float, copy=False)
+    finite = np.isfinite(values)
+    return array("d", values.tobytes()) if finite.all() else _with_holes(values.tolist(), ~finite)
 
 
-def _whole(array: Any, declared: Parameter, first: int) -> list[Any]:
-    values = _integers(array).tolist()
-    if max(values) >= _MOST:  # only unsigned numbers can be so large
-        row = next(place for place, value in enumerate(values) if value >= _MOST)
+def _whole(cells: Any, declared: Parameter, first: int) -> Column:
+    values = _integers(cells)
+    if values.dtype.kind == "u" and values.max() >= _MOST:
+        row = int((values >= _MOST).argmax())
         raise _misfit(declared, f"{values[row]}, a whole number that 64 bits with a sign do not hold", first + row)
-    return _with_holes(values, _nulls(array))
+    values = values.astype("i8", copy=False)
+    return _with_holes(values.tolist(), _nulls(cells)) if cells.null_count else array("q", values.tobytes())
 
 
-def _whole_as_floats(array: Any, _: Parameter, __: int) -> list[Any]:
-    return _with_holes(_integers(array).astype(float).tolist(), _nulls(array))
+def _whole_as_floats(cells: Any, _: Parameter, __: int) -> Column:
+    values = _integers(cells).astype(float)
+    return _with_holes(values.tolist(), _nulls(cells)) if cells.null_count else array("d", values.tobytes())
 
 
-def _integers(array: Any) -> Any:
-    return (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
+def _integers(cells: Any) -> Any:
+    return (cells.fill_null(0) if cells.null_count else cells).to_numpy(zero_copy_only=False)
 
 
-def _nulls(array: Any) -> Any:
-    return array.is_null().to_numpy(zero_copy_only=False)
+def _nulls(cells: Any) -> Any:
+    return cells.is_null().to_numpy(zero_copy_only=False)
 
 
 def _with_holes(values: list[Any], holes: Any) -> list[Any]:
@@ -139,13 +144,13 @@ def _with_holes(values: list[Any], holes: Any) -> list[Any]:
     return values
 
 
-def _whole_from_floats(array: Any, declared: Parameter, first: int) -> list[Any]:
-    return checked(_floats(array, declared, first), declared, first)
+def _whole_from_floats(cells: Any, declared: Parameter, first: int) -> list[Any]:
+    return checked(list(_floats(cells, declared, first)), declared, first)
 
 
-def _whole_from_decimals(array: Any, declared: Parameter, first: int) -> list[Any]:
+def _whole_from_decimals(cells: Any, declared: Parameter, first: int) -> list[Any]:
     values = []
-    for index, value in enumerate(array.to_pylist(), first):
+    for index, value in enumerate(cells.to_pylist(), first):
         whole = None if value is None else int(value)
         if whole is not None and (whole != value or not _LEAST <= whole < _MOST):
             raise _misfit(declared, str(value), index)
@@ -153,34 +158,34 @@ def _whole_from_decimals(array: Any, declared: Parameter, first: int) -> list[An
     return values
 
 
-def _scalars(array: Any, _: Parameter, __: int) -> list[Any]:
-    return [scalar(value) for value in array.to_pylist()]
+def _scalars(cells: Any, _: Parameter, __: int) -> list[Any]:
+    return [scalar(value) for value in cells.to_pylist()]
 
 
-def _times(array: Any, declared: Parameter, first: int) -> list[Any]:
+def _times(cells: Any, declared: Parameter, first: int) -> list[Any]:
     import pyarrow as pa
 
-    kind = array.type
+    kind = cells.type
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         import pandas as pd  # Python's own points in time have microseconds
 
-        index = pd.DatetimeIndex(array.cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False))
+        index = pd.DatetimeIndex(cells.cast(pa.timestamp("ns")).to_numpy(zero_copy_only=False))
         index = index.tz_localize("UTC").tz_convert(kind.tz) if kind.tz else index
         return [scalar(value) for value in index]
     if pa.types.is_time64(kind) and kind.unit == "ns":
-        array = array.cast(pa.time64("us"), safe=False)
-    return _scalars(array, declared, first)
+        cells = cells.cast(pa.time64("us"), safe=False)
+    return _scalars(cells, declared, first)
 
 
-def _nested(array: Any, declared: Parameter, first: int) -> list[Any]:
+def _nested(cells: Any, declared: Parameter, first: int) -> list[Any]:
     """Lists, lists of lists, and structs of lists."""
     wanted = WIRE_TYPES[declared.type]
     values = []
-    for index, value in enumerate(array.to_pylist(), first):
+    for index, value in enumerate(cells.to_pylist(), first):
         try:
             values.append(msgspec.convert(_scalars_within(value), wanted))
         except (msgspec.ValidationError, TypeError) as error:
-            raise _misfit(declared, f"a value of {array.type}: {error}", index) from None
+            raise _misfit(declared, f"a value of {cells.type}: {error}", index) from None
     return checked(values, declared, first)
 
 
@@ -197,7 +202,7 @@ def _misfit(declared: Parameter, got: str, index: int) -> InvalidInput:
     return InvalidInput(f"{where}: expected {declared.type}, got {got}", fields=where)
 
 
-_CONVERSIONS: dict[tuple[ValueType, str], Callable[[Any, Parameter, int], list[Any]]] = {
+_CONVERSIONS: dict[tuple[ValueType, str], Callable[[Any, Parameter, int], Column]] = {
     (ValueType.NUMERIC, "float"): _floats,
     (ValueType.NUMERIC, "integer"): _whole_as_floats,
     (ValueType.NUMERIC, "decimal"): _scalars,

@@ -29,7 +29,7 @@ HP_NAME = (Parameter(name="hp", type=ValueType.NUMERIC), Parameter(name="name", 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 wholes = st.integers(-(2**63), 2**63 - 1)
-cell = st.none() | wholes | numbers | st.booleans() | texts
+names_of_inputs = texts.filter(lambda t: t and t.isprintable() and t.strip() == t and not set(t) & {'"', "\\"})
 VALUES = {
     ValueType.INTEGER: st.none() | wholes,
     ValueType.NUMERIC: st.none() | numbers,
@@ -37,8 +37,8 @@ VALUES = {
     ValueType.LOGICAL: st.none() | st.booleans(),
     ValueType.VECTOR: st.none() | st.lists(numbers, max_size=3),
     ValueType.MATRIX: st.none() | st.lists(st.lists(numbers, min_size=2, max_size=2), max_size=2),
-    ValueType.DATA_FRAME: st.none() | st.fixed_dictionaries({"a": st.just([1, None]), "b}": st.lists(texts, min_size=2, max_size=2)}),
-}  # fmt: skip
+    ValueType.DATA_FRAME: st.none() | st.fixed_dictionaries({"a": st.just([1, None]), "b}": st.tuples(texts, texts)}),
+}
 ARROW = {
     ValueType.INTEGER: pa.int64(),
     ValueType.NUMERIC: pa.float64(),
@@ -53,7 +53,7 @@ ARROW = {
 @st.composite
 def declared_rows(draw):
     """Declared inputs, and some rows that fit them."""
-    names = draw(st.lists(texts.filter(lambda t: t.isprintable() and t.strip() == t and not set(t) & set('"\\\\') and t), min_size=1, max_size=4, unique=True))  # fmt: skip
+    names = draw(st.lists(names_of_inputs, min_size=1, max_size=4, unique=True))
     inputs = tuple(Parameter(name=name, type=draw(st.sampled_from(list(VALUES)))) for name in names)
     return inputs, draw(st.lists(st.fixed_dictionaries({one.name: VALUES[one.type] for one in inputs}), max_size=12))
 
@@ -93,7 +93,7 @@ def read(path, body, kind, inputs, **more):
 
 @pytest.mark.parametrize("kind", Format)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(case=declared_rows(), rows=st.integers(1, 7), indent=st.sampled_from([None, 1]), block=st.sampled_from([7, 2**20]))  # fmt: skip
+@given(declared_rows(), st.integers(1, 7), st.sampled_from([None, 1]), st.sampled_from([7, 2**20]))
 def test_every_format_gives_the_same_rows(tmp_path, monkeypatch, kind, case, rows, indent, block):
     inputs, given_rows = case
     monkeypatch.setattr(json_rows, "BLOCK", block)
@@ -173,8 +173,13 @@ def test_cells_are_what_their_input_declares(tmp_path, kind, cells, expected):
     assert [row["x"] for row in found] == expected
 
 
-@pytest.mark.parametrize(("kind", "cell"), [("integer", "1.5"), ("integer", "9223372036854775808"), ("integer", "1e30"),
-                                            ("logical", "2"), ("vector", "1 2"), ("matrix", "[[1],[2,3]]")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [
+        ("integer", "1.5"), ("integer", "9223372036854775808"), ("integer", "1e30"), ("logical", "2"),
+        ("vector", "1 2"), ("matrix", "[[1],[2,3]]"),
+    ],
+)  # fmt: skip
 def test_cells_that_are_not(tmp_path, kind, cell):
     with pytest.raises(InvalidInput, match=r"\$\[1\]\.x.*expected") as refused:
         read(tmp_path / "r", f'x\n\n"NA"\n"{cell}"'.encode(), Format.CSV, one(kind))
@@ -251,7 +256,7 @@ def in_arrow(table, kind):
         ("character", pa.array([2**62], pa.timestamp("s")), "$[0].x", "cannot be read"),
         ("vector", pa.array([[b"a"]]), "$[0].x", "bytes is no scalar"),
         ("matrix", pa.array([[[1], [2, 3]]]), "$[0].x[1]", "row of 1"),
-        ("character", pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"0" * 16], pa.binary(16))), "$.x", "extension"),
+        ("character", pa.array([b"0" * 16], pa.uuid()), "$.x", "extension"),
     ],
 )  # fmt: skip
 def test_types_of_arrow_that_do_not_fit(tmp_path, declared, array, fields, word):
@@ -272,7 +277,7 @@ def test_a_frame_of_pandas_keeps_its_index_to_itself(tmp_path):
     frame = pd.DataFrame({"x": [1, 2]}, index=[5, 7])
     frame.to_parquet(tmp_path / "r")
     (chunk,) = read_chunks(tmp_path / "r", MEDIA_TYPES[Format.PARQUET], one("integer"))
-    assert chunk.columns == {"x": [1, 2]}
+    assert list(chunk.rows()) == [{"x": 1}, {"x": 2}]
 
 
 def test_without_pyarrow_the_line_that_installs_it(tmp_path, monkeypatch):
