@@ -42,6 +42,11 @@ def to_python(value: Any, parameter: Parameter) -> Any:
     return value if decode is None else decode(value)
 
 
+def stays(parameter: Parameter) -> bool:
+    """Whether `to_python` leaves every value of a declaration as it is."""
+    return (parameter.type, parameter.format) not in _DECODERS
+
+
 def _array(value: list[Any]) -> Any:
     import numpy as np
 

@@ -26,7 +26,7 @@ def takes_arrays(function: Callable[..., Any], inputs: list[str]) -> bool:
 
 
 def arguments(
-    inputs: tuple[Parameter, ...], columns: Mapping[str, list[Any]], *, arrays: bool
+    inputs: tuple[Parameter, ...], columns: Mapping[str, Any], *, arrays: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What a batchable function is given for some rows: positional and keyword arguments.
 
@@ -38,7 +38,7 @@ def arguments(
     inputs:
         The declared inputs.
     columns:
-        The wire values of each.
+        The wire values of each; numbers, none of them missing, may be a numpy array.
     arrays:
         What `takes_arrays` said.
     """
@@ -52,9 +52,11 @@ def arguments(
     return (pd.DataFrame(values),), {}
 
 
-def _input(values: list[Any], declared: Parameter) -> Any:
+def _input(values: Any, declared: Parameter) -> Any:
     import numpy as np
 
+    if not isinstance(values, list):  # as the machine holds them, and not to be written to
+        return np.array(values, dtype=float if declared.type is ValueType.NUMERIC else None)
     if declared.type is ValueType.NUMERIC or (declared.type is ValueType.INTEGER and None in values):
         return np.array(values, dtype=float)
     if declared.format:
@@ -81,7 +83,7 @@ class Columns:
         self._inputs = definition.inputs
         self._arrays = takes_arrays(function, [parameter.name for parameter in definition.inputs])
 
-    def call(self, columns: dict[str, list[Any]]) -> Any:
+    def call(self, columns: dict[str, Any]) -> Any:
         """Run the function on columns of wire values, and return what it returns."""
         positional, named = arguments(self._inputs, columns, arrays=self._arrays)
         return self._function(*positional, **named)

@@ -19,6 +19,7 @@ the same class, so a caller catches `Conflict` wherever it happened.
     |- TooManyRequests             slow down; `retry_after` says for how long
     |- KernelDied                  the kernel ended while it ran this call
     |- Unavailable                 no room, draining, or not able to start; `retry_after` says when
+    |- DiskFull                    the server's disk has no room for it
     |- DeadlineExceeded            the call ran past its deadline
     |- ServerUnreachable           nothing answers at the address
     |- CaptureError                an object of the notebook cannot go along
@@ -104,6 +105,10 @@ class KernelDied(MLOpsError):
 
 class Unavailable(MLOpsError):
     """The service cannot take the call now; try again."""
+
+
+class DiskFull(MLOpsError):
+    """The server's disk is full; nothing of this was kept. Free some space there, and try again."""
 
 
 class DeadlineExceeded(MLOpsError):

@@ -22,6 +22,7 @@ from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.invoke import Invoker
 from jupyter_mlops.runtime.load import differing, load
 from jupyter_mlops.runtime.mark import Mark
+from jupyter_mlops.runtime.slices import Slices
 from jupyter_mlops.runtime.workspace import Workspace, open_workspace
 from jupyter_mlops.schema.channel import (
     MAX_FRAME,
@@ -36,6 +37,8 @@ from jupyter_mlops.schema.channel import (
     Open,
     Reply,
     SessionRequest,
+    Slice,
+    SliceReply,
     ToKernel,
     Withdrawn,
 )
@@ -55,10 +58,11 @@ class Channel(asyncio.Protocol):
         self._frames = Frames(MAX_FRAME)
         self._decoder = msgspec.msgpack.Decoder(ToKernel)
         self._encoder = msgspec.msgpack.Encoder()
-        self._waiting: deque[Call | Group | SessionRequest] = deque()
-        self._task: asyncio.Task[Reply] | asyncio.Task[Done] | None = None
+        self._waiting: deque[Call | Group | Slice | SessionRequest] = deque()
+        self._task: asyncio.Task[Reply] | asyncio.Task[SliceReply] | asyncio.Task[Done] | None = None
         self._workspace: Workspace | None = None
         self._invoker: Invoker | None = None
+        self._slices: Slices | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,6 +96,7 @@ class Channel(asyncio.Protocol):
         error, service = load(request, console)
         if service is not None:
             self._invoker = Invoker(service, console, Mark(request.mark), request.artifact_limit)
+            self._slices = Slices(self._invoker)
         differences = differing(request.environment)
         if error and differences:
             error = "\n".join([error, "Where the snapshot was captured it was otherwise:", *differences])
@@ -100,6 +105,9 @@ class Channel(asyncio.Protocol):
     def _run_waiting(self) -> None:
         while self._waiting and self._task is None:
             call = self._waiting.popleft()
+            if isinstance(call, Slice):
+                self._run_slice(call)
+                continue
             if not isinstance(call, Call | Group):
                 assert self._workspace is not None, "the server sends requests only after Loaded"
                 self._follow(asyncio.ensure_future(self._workspace.serve(call)))
@@ -114,11 +122,19 @@ class Channel(asyncio.Protocol):
             else:
                 self._send(self._invoker.run(call))
 
-    def _follow(self, task: asyncio.Task[Reply] | asyncio.Task[Done]) -> None:
+    def _run_slice(self, request: Slice) -> None:
+        assert self._slices is not None, "the server sends slices only after Loaded"
+        assert self._invoker is not None, "what runs slices runs on it"
+        if self._invoker.asynchronous:
+            self._follow(asyncio.ensure_future(self._slices.run_async(request)))
+        else:
+            self._send(self._slices.run(request))
+
+    def _follow(self, task: asyncio.Task[Reply] | asyncio.Task[SliceReply] | asyncio.Task[Done]) -> None:
         self._task = task
         task.add_done_callback(self._finish)
 
-    def _finish(self, task: asyncio.Task[Reply] | asyncio.Task[Done]) -> None:
+    def _finish(self, task: asyncio.Task[Reply] | asyncio.Task[SliceReply] | asyncio.Task[Done]) -> None:
         self._task = None
         self._send(task.result())
         self._run_waiting()
@@ -129,5 +145,5 @@ class Channel(asyncio.Protocol):
             if runner is not None:
                 runner.interrupt()
 
-    def _send(self, message: Greeting | Loaded | Reply | GroupReply | Withdrawn | Done) -> None:
+    def _send(self, message: Greeting | Loaded | Reply | GroupReply | SliceReply | Withdrawn | Done) -> None:
         self._transport.write(frame(self._encoder.encode(message)))

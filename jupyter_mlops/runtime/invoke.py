@@ -7,11 +7,11 @@ import base64
 import operator
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from jupyter_mlops.codec import to_python
+from jupyter_mlops.codec import stays, to_python
 from jupyter_mlops.columns import Columns
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.inputs import RowsReader
@@ -22,6 +22,21 @@ from jupyter_mlops.runtime.load import Service, user_traceback
 from jupyter_mlops.runtime.mark import Mark
 from jupyter_mlops.schema.channel import LARGE_REPLY, Call, Group, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
+
+
+class Ended(NamedTuple):
+    """How a row of a batch ended, or many that ran as one."""
+
+    outcome: Outcome
+    seconds: float
+    body: bytes
+    """JSON: its outputs when it is `plain`, else its `WebServiceResult` without the content of artifacts."""
+    plain: bool = False
+    """Whether it was answered and did nothing else."""
+    files: dict[str, bytes | None] = {}
+    """Declared artifact to its content, or None when the row did not write it."""
+    columns: dict[str, Any] = {}
+    """The outputs of many rows that were answered."""
 
 
 class Invoker:
@@ -46,6 +61,7 @@ class Invoker:
         self._artifact_limit = artifact_limit
         self._encoder = msgspec.json.Encoder()
         self._inputs = {parameter.name: parameter for parameter in service.definition.inputs}
+        self._convert = not all(map(stays, service.definition.inputs))
         self._armed = False
         self._running = 0
         self._task: asyncio.Task[Any] | None = None
@@ -74,6 +90,47 @@ class Invoker:
         """Mark a call as begun; False when the server has withdrawn it, so that it may not be run."""
         self._running = call.id
         return self._mark.begin(call.id)
+
+    def begin_row(self, number: int) -> bool:
+        """The same for a row of a slice."""
+        self._running = number
+        return self._mark.begin(number)
+
+    def attempt(self, row: dict[str, Any]) -> Ended:
+        """Run one row of a batch, whose inputs were checked, as `run` does a call."""
+        begun = self._prepare()
+        try:
+            self._arm()
+            value = self._call(self._to_python(row) if self._convert else row)
+            self._armed = False
+            ending = self._answer(value)
+        except BaseException as error:  # noqa: BLE001  # the same as for a single call
+            self._armed = False
+            ending = _ending(error)
+        return self._end_row(begun, *ending)
+
+    async def attempt_async(self, row: dict[str, Any]) -> Ended:
+        """Run one row of a batch as `run_async` does a call."""
+        begun = self._prepare()
+        return self._end_row(begun, *await self._await(self._to_python(row)))
+
+    def attempt_columns(self, columns: dict[str, Any], count: int) -> Ended:
+        """Run rows of a batch as one."""
+        begun = self._prepare()
+        try:
+            self._arm()
+            value = self._columns.call(columns)
+            self._armed = False
+            parts = self._read_columns(value, count)
+        except BaseException as error:  # noqa: BLE001  # the same as for a single call
+            self._armed = False
+            return self._end_row(begun, *_ending(error))
+        self._undo(begun[1])
+        self._console.end()  # what many rows printed is no row's own
+        self._mark.end()
+        names = [output.name for output in self._service.definition.outputs]
+        seconds = time.perf_counter() - begun[0]
+        return Ended(Outcome.ANSWERED, seconds, b"", columns=dict(zip(names, parts, strict=True)))
 
     def run(self, call: Call) -> Reply:
         """Run one call of a synchronous function, or of code, to its end; like all, it has begun."""
@@ -139,18 +196,24 @@ class Invoker:
     async def run_async(self, call: Call) -> Reply:
         """Run one call of an asynchronous function to its end."""
         begun = self._prepare()
+        try:
+            inputs = self._read(call)
+        except _Rejected as error:
+            return self._end(call, begun, *_ending(error))
+        return self._end(call, begun, *await self._await(inputs))
+
+    async def _await(self, inputs: dict[str, Any]) -> tuple[Outcome, Any]:
         assert self._service.function is not None
         try:
-            self._task = asyncio.ensure_future(self._service.function(**self._read(call)))
+            self._task = asyncio.ensure_future(self._service.function(**inputs))
             if self._mark.unwanted() == self._running:
                 self._task.cancel()
             value = await self._task
             self._task = None
-            ending = self._answer(value)
+            return self._answer(value)
         except BaseException as error:  # noqa: BLE001  # the same as for a synchronous function
             self._task = None
-            ending = _ending(error)
-        return self._end(call, begun, *ending)
+            return _ending(error)
 
     def _arm(self) -> None:
         """Let interrupts stop what follows; one that came since the call was marked stops it now."""
@@ -167,9 +230,12 @@ class Invoker:
         try:
             reader = self._service.reader
             values = msgspec.msgpack.decode(call.body) if call.checked else reader.read(_body(call))
-            return {name: to_python(value, self._inputs[name]) for name, value in values.items()}
+            return self._to_python(values)
         except (InvalidInput, ValueError) as error:
             raise _Rejected(str(error)) from error
+
+    def _to_python(self, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: to_python(value, self._inputs[name]) for name, value in values.items()}
 
     def _call(self, inputs: dict[str, Any]) -> Any:
         service = self._service
@@ -197,13 +263,32 @@ class Invoker:
         started, before = begun
         files: dict[str, str | None] = {}
         try:
-            files = self._artifacts()
+            contents = self._artifacts()
+            files = {
+                name: None if content is None else base64.b64encode(content).decode()
+                for name, content in contents.items()
+            }
         except ValueError as error:
             outcome, result = Outcome.RAISED, str(error)
         changed = self._undo(before)
         body = self._encode(_envelope(outcome, result, self._console.end(), changed, files))
         self._mark.end()
         return _reply(call.id, outcome, body, time.perf_counter() - started)
+
+    def _end_row(self, begun: tuple[float, dict[str, Any]], outcome: Outcome, result: Any) -> Ended:
+        started, before = begun
+        files: dict[str, bytes | None] = {}
+        try:
+            files = self._artifacts()
+        except ValueError as error:
+            outcome, result = Outcome.RAISED, str(error)
+        changed = self._undo(before)
+        printed = self._console.end()
+        plain = outcome is Outcome.ANSWERED and not (printed or changed or files)
+        told = result if plain else _envelope(outcome, result, printed, changed, dict.fromkeys(files))
+        body = self._encode(told)
+        self._mark.end()
+        return Ended(outcome, time.perf_counter() - started, body, plain, files)
 
     def _undo(self, before: dict[str, Any]) -> tuple[str, ...]:
         """Put back what the call rebound and which files it changed; the names of those files."""
@@ -217,14 +302,12 @@ class Invoker:
             namespace.update(before)
         return changed
 
-    def _artifacts(self) -> dict[str, str | None]:
-        found: dict[str, str | None] = {}
-        for name in self._service.definition.artifacts:
-            content = self._service.workdir.read(name, self._artifact_limit)
-            found[name] = None if content is None else base64.b64encode(content).decode()
-        return found
+    def _artifacts(self) -> dict[str, bytes | None]:
+        """Declared artifact to its content, or None when the call did not write it."""
+        read, limit = self._service.workdir.read, self._artifact_limit
+        return {name: read(name, limit) for name in self._service.definition.artifacts}
 
-    def _encode(self, envelope: WebServiceResult) -> bytes:
+    def _encode(self, envelope: Any) -> bytes:
         try:
             return self._encoder.encode(envelope)
         except UnicodeEncodeError:  # text that is no Unicode, such as a lone surrogate, is replaced

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
+import time
 from pathlib import Path
 
 _FOLDER = (0, 0, 0)
 _OLD = (1, 1)
 """Access and modification time of files that no call has touched: a later write cannot look like this one."""
+_STILL_NS = 50_000_000
+"""Age from which the time of a folder's last change tells: any further change gets another time."""
 
 
 class WorkDir:
@@ -28,26 +32,36 @@ class WorkDir:
         self._text = str(root)
         self._origins = files
         self._settled: dict[str, tuple[int, int, int]] = {}
+        self._still: tuple[int, int, int] | None = None
         for path in files:
             self._restore(path)
 
     def settle(self) -> None:
         """Take the directory as it is now (after `init`) for what every call finds."""
         self._keep_what_init_wrote()
+        self._still = None
         self._settled = self._scan()
 
     def changes(self) -> tuple[tuple[str, ...], bool]:
         """What the call did: paths that are new or different, sorted, and whether anything must be put back."""
+        if self._still is not None and _state(".") == self._still:
+            return (), False
         if os.getcwd() != self._text:  # noqa: PTH109  # called after every execution: no Path is made
             os.chdir(self._text)
+        state = _state(self._text)
         now = self._scan()
+        self._still = None
         if now == self._settled:
+            # Nothing can change in an empty folder without the folder's own change; files and folders are looked at.
+            if not now and sys.platform == "linux" and time.time_ns() - state[0] > _STILL_NS:
+                self._still = state
             return (), False
         changed = (path for path, state in now.items() if state != _FOLDER and self._settled.get(path) != state)
         return tuple(sorted(changed)), True
 
     def accept(self) -> None:
         """Take the directory as it is now for what the next execution finds; nothing is put back."""
+        self._still = None
         self._settled = self._scan()
 
     def read(self, name: str, limit: int) -> bytes | None:
@@ -132,3 +146,9 @@ class WorkDir:
             shutil.rmtree(target, ignore_errors=True)
         else:
             target.unlink(missing_ok=True)
+
+
+def _state(path: str) -> tuple[int, int, int]:
+    """When a folder last changed, and which it is."""
+    found = os.stat(path)  # noqa: PTH116  # called after every execution: no Path is made
+    return found.st_mtime_ns, found.st_ino, found.st_dev

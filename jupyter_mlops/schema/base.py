@@ -13,11 +13,14 @@ SERVER_FILE_FORMAT = 1
 MANIFEST_FORMAT = 1
 """Format of a snapshot: its manifest, its stream and its buffers."""
 
-CHANNEL_FORMAT = 1
+CHANNEL_FORMAT = 2
 """Format of the scoring channel between the server and a scoring kernel."""
 
 CONTAINER_FORMAT = 1
 """Format of a realtime service's model: its prefix and its header."""
+
+BATCH_FORMAT = 1
+"""Format of a batch's files: its inputs in chunks, its results in frames."""
 
 EVENTS_FORMAT = 1
 """Format of the messages of the `/events` WebSocket."""

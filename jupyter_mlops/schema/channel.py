@@ -102,6 +102,39 @@ class Group(msgspec.Struct, frozen=True, array_like=True, tag="group"):
     columns: bytes
 
 
+class Slice(msgspec.Struct, frozen=True, array_like=True, tag="slice"):
+    """Some rows of a batch, which the kernel reads from one file and whose results it appends to another.
+
+    Each row, or each group of rows that runs as one, has an id of its own from `id` on, in the order in which they
+    run, so that the start mark tells which runs: it can be interrupted, and the rest withdrawn.
+    """
+
+    id: int
+    path: str
+    """File of the batch's inputs."""
+    offset: int
+    length: int
+    """Where the chunk lies in it: see `jupyter_mlops.chunks`."""
+    start: int
+    """The first row to run, in the chunk."""
+    count: int
+    """Rows to run."""
+    first: int
+    """Index of the first row in the batch."""
+    columnar: bool
+    """Whether the chunk holds columns, and its rows run as one."""
+    results: str
+    """File that takes the results: see `jupyter_mlops.recording`."""
+    end: int
+    """Where they begin in it; what is there beyond is forgotten."""
+    seconds: float
+    """Time after which no further row begins."""
+
+    def last(self) -> int:
+        """The greatest id that anything of it has: halving a group needs less than twice its rows."""
+        return self.id + 2 * self.count
+
+
 class Open(msgspec.Struct, frozen=True, array_like=True, tag="open"):
     """Become a session: the answer is `Loaded`, what follows are requests, and each is answered by `Done`."""
 
@@ -213,6 +246,17 @@ class GroupReply(msgspec.Struct, frozen=True, array_like=True, tag="group-reply"
     seconds: float
 
 
+class SliceReply(msgspec.Struct, frozen=True, array_like=True, tag="slice-reply"):
+    """The answer to a `Slice`: what is in the file of results is whole, and nothing is added to it."""
+
+    id: int
+    done: int
+    """Rows that have a result, counted from the first."""
+    seconds: float
+    full: bool = False
+    """Whether it ended early because the disk is full."""
+
+
 class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag="withdrawn"):
     """The answer to a `Call` or `Group` that the server withdrew in time: nothing of it was run."""
 
@@ -253,8 +297,8 @@ class Forked(msgspec.Struct, frozen=True, array_like=True, tag="forked"):
 
 
 SessionRequest = Execute | ListObjects | SetObject | GetObject | DeleteObject | Capture | Restore
-ToKernel = Load | Call | Group | Cancel | Open | SessionRequest
+ToKernel = Load | Call | Group | Slice | Cancel | Open | SessionRequest
 ToTemplate = Warm | Fork
-Answer = Reply | GroupReply | Withdrawn | Done
+Answer = Reply | GroupReply | SliceReply | Withdrawn | Done
 """What comes back for something that was sent to a kernel."""
 ToServer = Greeting | Loaded | Answer | Warmed | Forked

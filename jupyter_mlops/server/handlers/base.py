@@ -59,6 +59,7 @@ STATUS_OF: dict[type[MLOpsError], int] = {
     errors.KernelDied: 502,
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
+    errors.DiskFull: 507,
     errors.InternalError: 500,
 }
 """The one place where an error becomes a status; a subclass has the status of its nearest listed parent."""

@@ -33,6 +33,8 @@ from jupyter_mlops.schema.channel import (
     Open,
     Reply,
     SessionRequest,
+    Slice,
+    SliceReply,
 )
 from jupyter_mlops.server.kernels.channel import Connection, Listener, Spoken
 from jupyter_mlops.server.kernels.launcher import Launched, Launcher
@@ -58,7 +60,7 @@ class Kernel:
         self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self.pid = launched.pid
         self.started = time.monotonic()
-        self.sent: dict[int, Call | Group | SessionRequest] = {}
+        self.sent: dict[int, Call | Group | Slice | SessionRequest] = {}
         """Messages that were sent and not answered, oldest first."""
         self.stalled = False
         """Whether the oldest of them takes so long that nothing is to be sent after it."""
@@ -128,7 +130,7 @@ class Kernel:
             raise
         return kernel
 
-    def send(self, call: Call | Group | SessionRequest) -> None:
+    def send(self, call: Call | Group | Slice | SessionRequest) -> None:
         """Send a call, several that run as one, or a session's request; the answer comes to `on_reply`."""
         self.sent[call.id] = call
         self._connection.send(call)
@@ -153,6 +155,10 @@ class Kernel:
         """
         if self.sent:  # what was taken back before is on the list no more, and stays withdrawn
             self._page[WITHDRAWN] = max(self._page[WITHDRAWN], next(reversed(self.sent)))
+
+    def stop_slice(self, request: Slice) -> None:
+        """Let no further row of a slice begin; the answer tells how many did."""
+        self._page[WITHDRAWN] = max(self._page[WITHDRAWN], request.last())
 
     def take_back(self) -> list[int]:
         """Drop the withdrawn calls that did not begin, and return their ids, oldest first.
@@ -215,6 +221,8 @@ class Kernel:
                 self.calls += 1
             elif isinstance(message, GroupReply):
                 self.calls += len(message.outcomes)
+            elif isinstance(message, SliceReply):
+                self.calls += message.done
             if self.on_reply is not None:
                 self.on_reply(message)
 

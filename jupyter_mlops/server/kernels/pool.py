@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import time
@@ -15,13 +14,14 @@ import msgspec
 
 from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
 from jupyter_mlops.inputs import Rows
-from jupyter_mlops.schema.channel import Answer, Call, Done, GroupReply, Outcome, Reply
+from jupyter_mlops.schema.channel import Answer, Call, Done, GroupReply, Outcome, Reply, Slice, SliceReply
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.server.kernels.ahead import Ahead
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.record import CallRecord
+from jupyter_mlops.server.kernels.slicing import Job, SliceEnd, Slicing
 from jupyter_mlops.server.kernels.supply import Supply
 from jupyter_mlops.server.kernels.waiting import Caller, Sent, Waiting
 
@@ -33,7 +33,20 @@ GRACE_SECONDS = 2.0
 GROWTH_SECONDS = 0.01
 """How long a call must have waited before a further kernel is started for it."""
 
-_ids = itertools.count(1)
+
+class _Ids:
+    """Ids of messages, and of the rows of slices: they only grow."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def take(self, count: int = 1) -> int:
+        """The first of `count` new ones."""
+        first, self._last = self._last + 1, self._last + count
+        return first
+
+
+_ids = _Ids()
 
 
 class Pool:
@@ -64,6 +77,7 @@ class Pool:
         self._running: dict[int, Sent] = {}
         self._kernels: list[Kernel] = []
         self._ahead = Ahead(self._kernels, self._taken_back)
+        self._slicing = Slicing(self._kernels, self._dispatch)
         self._closed = False
         self._growth: asyncio.TimerHandle | None = None
         self._hold: asyncio.TimerHandle | None = None
@@ -118,6 +132,8 @@ class Pool:
         """
         started = self.last_used = time.monotonic()
         self._admit()
+        if not patient:
+            self._slicing.last_call = started
         loop = asyncio.get_running_loop()
         waiting = Waiting(body, checked, rows, loop.create_future(), started)
         waiting.path = path
@@ -143,6 +159,41 @@ class Pool:
             raise DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s and was interrupted")
         return reply
 
+    async def run_slice(
+        self, request: Slice, *, batch: str, priority: int, timeout: float, begun: Callable[[Job], None]
+    ) -> SliceEnd:
+        """Run a slice of a batch, between the calls.
+
+        Parameters
+        ----------
+        request:
+            What to run; its id is given here.
+        batch, priority, timeout:
+            As `Job` describes them.
+        begun:
+            Is given what `stop_slice` takes.
+
+        Raises
+        ------
+        Unavailable, Conflict
+            When the pool is closed, or no kernel can be started.
+        """
+        self.last_used = time.monotonic()
+        self._check_open()
+        future: asyncio.Future[SliceEnd] = asyncio.get_running_loop().create_future()
+        job = Job(request, batch, priority, timeout, future, self.last_used)
+        self._slicing.add(job)
+        begun(job)
+        self._dispatch()
+        return await future
+
+    def stop_slice(self, job: Job, *, gently: bool = False) -> None:
+        """End a slice at once, or gently after the row that runs."""
+        if gently:
+            self._slicing.rest(job)
+        else:
+            self._slicing.stop(job)
+
     async def close(self) -> None:
         """Refuse new calls, fail those that wait, and end the kernels."""
         self._closed = True
@@ -157,7 +208,7 @@ class Pool:
 
     async def drain(self) -> None:
         """Wait until every call that was accepted has been answered."""
-        while self._queue or self._running:  # noqa: ASYNC110  # seldom, and an event would cost every call
+        while self._queue or self._running or self._slicing.busy():  # noqa: ASYNC110  # seldom, and an event would cost every call
             await asyncio.sleep(0.02)
 
     def kernels(self) -> list[Kernel]:
@@ -191,7 +242,7 @@ class Pool:
     def give_up(self) -> bool:
         """End an idle kernel beyond the initial size, if there is one; say whether there was."""
         idle = [kernel for kernel in self._kernels if not kernel.sent]
-        if not idle or self.size() <= self.settings.initial_pool_size or self._queue:
+        if not idle or self.size() <= self.settings.initial_pool_size or self._queue or self._slicing.waits():
             return False
         self._kernels.remove(idle[-1])
         idle[-1].kill()
@@ -201,25 +252,45 @@ class Pool:
         return self.settings.max_pool_size or max(os.cpu_count() or 1, self.settings.initial_pool_size)
 
     def _admit(self) -> None:
-        if self._closed:
-            raise Unavailable("the service is going away; try again", retry_after=1)
         if len(self._queue) >= self.settings.queue_limit:
             raise Unavailable(f"{len(self._queue)} calls wait already; try again", retry_after=1)
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the service is going away; try again", retry_after=1)
         refusal = None if self._kernels or self._supply.starting() else self._supply.refusal()
         if refusal is not None:
             raise refusal
 
     def _dispatch(self) -> None:
         queue = self._queue
+        starved = self._slicing.starved()
+        if starved:
+            self._hand_slices(starved=True)
         while queue:
             kernel = self._ahead.free()
+            if kernel is not None and kernel.sent and starved:  # let one run dry, for the slice
+                kernel = None
+            kernel = kernel or self._slicing.give_way()
             if kernel is None:
                 break
             if queue[0].groups() and self._worth_holding(kernel):
                 return
             self._hand(self._take(), kernel)
-        if queue:
+        if not queue:
+            self._hand_slices()
+        if queue or self._slicing.waits():
             self._consider_growth()
+
+    def _hand_slices(self, *, starved: bool = False) -> None:
+        while found := self._slicing.next(starved=starved):
+            job, kernel = found
+            self._slicing.hand(job, kernel, _ids.take(2 * job.request.count + 1), starved=starved)
+
+    def _oldest(self) -> float:
+        """When what waits longest came."""
+        return self._queue[0].since if self._queue else self._slicing.oldest()
 
     def _take(self) -> list[Waiting]:
         """The next call, with those behind it that may run together with it."""
@@ -234,7 +305,7 @@ class Pool:
         return members
 
     def _hand(self, members: list[Waiting], kernel: Kernel) -> None:
-        sent = Sent(next(_ids), members, kernel)
+        sent = Sent(_ids.take(), members, kernel)
         for waiting in members:
             waiting.hand(sent)
         self._running[sent.id] = sent
@@ -268,12 +339,13 @@ class Pool:
             if not self._supply.starting():
                 self._supply.request()
         elif self._growth is None and not self._supply.starting():
-            wait = GROWTH_SECONDS - (time.monotonic() - self._queue[0].since)
+            wait = GROWTH_SECONDS - (time.monotonic() - self._oldest())
             self._growth = asyncio.get_running_loop().call_later(max(wait, 0), self._grow_if_waiting)
 
     def _grow_if_waiting(self) -> None:
         self._growth = None
-        if self._queue and time.monotonic() - self._queue[0].since >= GROWTH_SECONDS / 2:
+        waits = self._queue or self._slicing.waits()
+        if waits and time.monotonic() - self._oldest() >= GROWTH_SECONDS / 2:
             self._supply.request()
 
     async def _start_in_budget(self) -> Kernel:
@@ -288,11 +360,16 @@ class Pool:
         for waiting in self._queue:
             waiting.fail(error)
         self._queue.clear()
+        self._slicing.fail(error)
 
     def _replied(self, reply: Answer) -> None:
         assert not isinstance(reply, Done), "a pool's kernels are no sessions"
         sent = self._running.pop(reply.id, None)
         self._supply.answered()
+        if isinstance(reply, SliceReply):
+            self._slicing.answered(reply)
+            self._dispatch()
+            return
         if sent is None:
             return
         if isinstance(reply, Reply):
@@ -344,6 +421,7 @@ class Pool:
             else:
                 reason = kernel.reason or "ended"
                 sent.members[0].fail(KernelDied(f"the kernel {reason} while it ran this call; the next gets a new one"))
+        self._slicing.gone(kernel, marked)
         if self._closed:
             return
         refusal = self._supply.died() if marked else None

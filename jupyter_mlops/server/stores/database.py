@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.errors import DiskFull, MLOpsError
 from jupyter_mlops.server.stores.tables import HEAD, meta
 
 T = TypeVar("T")
@@ -59,11 +59,21 @@ class Database:
         ----------
         work:
             Gets the connection; what it raises undoes everything.
+
+        Raises
+        ------
+        DiskFull
+            When the disk has no room for the change, of which then nothing is there.
         """
 
         def transaction() -> T:
-            with self._engine.begin() as connection:
-                return work(connection)
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except OperationalError as error:
+                if "disk is full" not in str(error.orig):
+                    raise
+                raise DiskFull from error
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from jupyter_mlops.schema.snapshots import Snapshot
 from jupyter_mlops.server.stores.database import Database
-from jupyter_mlops.server.stores.tables import blob_references, snapshot_blobs, snapshots
+from jupyter_mlops.server.stores.tables import batch_blobs, blob_references, snapshot_blobs, snapshots
 
 
 class SnapshotStore:
@@ -65,7 +65,7 @@ class SnapshotStore:
 
 
 class References:
-    """Says which blobs are held, by services and snapshots alike.
+    """Says which blobs are held, by services, snapshots and batches alike.
 
     Parameters
     ----------
@@ -87,6 +87,6 @@ class References:
         return await self._database.run(lambda connection: set(connection.scalars(query)))
 
     async def held(self) -> set[str]:
-        """Digests of the blobs that any service or snapshot holds."""
-        query = select(blob_references.c.digest).union(select(snapshot_blobs.c.digest))
+        """Digests of the blobs that any service, snapshot or batch holds."""
+        query = select(blob_references.c.digest).union(select(snapshot_blobs.c.digest), select(batch_blobs.c.digest))
         return await self._database.run(lambda connection: set(connection.scalars(query)))

@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test compares it with the files."""
 
 metadata = MetaData()
@@ -95,6 +95,75 @@ snapshot_blobs = Table(
     metadata,
     Column("digest", String, primary_key=True),
     Column("snapshot", String, ForeignKey("snapshots.id", ondelete="CASCADE"), primary_key=True),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("ordinal", Integer, primary_key=True, autoincrement=True),  # order of submission
+    Column("id", String, nullable=False, unique=True),
+    Column("owner", String, nullable=False),
+    Column("key", String, nullable=True),  # what the owner may repeat the submission with
+    Column("body", LargeBinary, nullable=False),  # stores.batches.BatchRecord as JSON
+    Column("chunks", LargeBinary, nullable=False),  # chunks.Chunk as MessagePack
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("started", String, nullable=False),
+    Column("ended", String, nullable=False),
+    UniqueConstraint("owner", "key"),
+    sqlite_autoincrement=True,
+)
+
+batch_slices = Table(  # the ledger: which rows have a result, and where it lies
+    "batch_slices",
+    metadata,
+    Column("ordinal", Integer, primary_key=True, autoincrement=True),  # order of recording
+    Column("batch", String, ForeignKey("batches.id", ondelete="CASCADE"), nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("file", Integer, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    UniqueConstraint("batch", "first"),
+    sqlite_autoincrement=True,
+)
+
+batch_failures = Table(
+    "batch_failures",
+    metadata,
+    Column("batch", String, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("message", String, nullable=False),
+)
+
+batch_artifacts = Table(
+    "batch_artifacts",
+    metadata,
+    Column("batch", String, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("file", Integer, nullable=False),
+    Column("offset", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+)
+
+batch_tries = Table(  # rows that were begun and have no result of that try
+    "batch_tries",
+    metadata,
+    Column("ordinal", Integer, primary_key=True, autoincrement=True),
+    Column("batch", String, ForeignKey("batches.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("first", Integer, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+batch_blobs = Table(
+    "batch_blobs",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("batch", String, ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
 )
 
 compute_nodes = Table(

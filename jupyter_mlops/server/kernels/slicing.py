@@ -1,0 +1,234 @@
+"""Slices of batches in a pool: which goes next, how long each row may run, and how they give way to calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.schema.channel import Slice, SliceReply
+from jupyter_mlops.server.kernels.kernel import Kernel
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.1
+"""How often the row that runs is looked at."""
+GRACE_SECONDS = 2.0
+"""How long an interrupted row may take to end before its kernel is killed."""
+STOP_SECONDS = 0.7
+"""The same when the batch was cancelled."""
+CALLS_SECONDS = 1.0
+"""How long after a call one kernel of several is kept free of slices, for the next."""
+STARVED_SECONDS = 0.25
+"""How long a slice may wait for calls before it takes its turn."""
+TURN_SECONDS = 0.02
+"""How long it may then run before it gives way again."""
+
+
+@dataclass(frozen=True)
+class SliceEnd:
+    """What became of a slice."""
+
+    done: int | None
+    """Rows that have a result; None when the kernel ended, so that the file has to tell."""
+    seconds: float = 0.0
+    full: bool = False
+    """Whether it ended early because the disk is full."""
+    row: int | None = None
+    """Index of the row that ran when the kernel ended, if one ran."""
+    reason: str = ""
+    """Why the kernel ended."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A slice on its way through a pool.
+
+    Parameters
+    ----------
+    request:
+        What the kernel is sent, but for its id.
+    batch:
+        Batches of one priority take turns.
+    priority:
+        The greater goes first.
+    timeout:
+        Seconds that a row, or a group of rows that runs as one, may take.
+    future:
+        Its end.
+    """
+
+    request: Slice
+    batch: str
+    priority: int
+    timeout: float
+    future: asyncio.Future[SliceEnd]
+    since: float
+    kernel: Kernel | None = None
+    step: int = -1
+    stepped: float = 0.0
+    late: bool = False
+    turn: float = 0.0
+    """Until when it need not give way."""
+
+
+class Slicing:
+    """The slices of one pool.
+
+    Parameters
+    ----------
+    kernels:
+        The pool's kernels, as they are at any time.
+    again:
+        Called when a slice's turn is over, and calls may wait for its kernel.
+    """
+
+    def __init__(self, kernels: list[Kernel], again: Callable[[], None]) -> None:
+        self._kernels = kernels
+        self._again = again
+        self._waiting: list[Job] = []
+        self._running: dict[int, Job] = {}
+        self._served: dict[str, float] = {}
+        self.last_call = 0.0
+        """When the pool's last call was accepted, on the monotonic clock."""
+
+    def waits(self) -> bool:
+        """Whether a slice waits."""
+        return bool(self._waiting)
+
+    def busy(self) -> bool:
+        """Whether a slice waits or runs."""
+        return bool(self._waiting or self._running)
+
+    def oldest(self) -> float:
+        """When the slice that waits longest came."""
+        return min(job.since for job in self._waiting)
+
+    def starved(self) -> bool:
+        """Whether a slice has waited so long for calls that it takes its turn."""
+        return bool(self._waiting) and time.monotonic() - self.oldest() > STARVED_SECONDS
+
+    def add(self, job: Job) -> None:
+        """Let a slice wait."""
+        self._waiting.append(job)
+
+    def next(self, *, starved: bool) -> tuple[Job, Kernel] | None:
+        """The slice that goes next and an idle kernel for it, if there are both."""
+        kernel = next((kernel for kernel in self._kernels if not kernel.sent), None)
+        if kernel is None or not self._waiting:
+            return None
+        calls = time.monotonic() - self.last_call < CALLS_SECONDS
+        if calls and not starved and 1 <= len(self._running) >= len(self._kernels) - 1:
+            return None
+        job = min(self._waiting, key=lambda job: (-job.priority, self._served.get(job.batch, 0.0)))
+        self._waiting.remove(job)
+        return job, kernel
+
+    def hand(self, job: Job, kernel: Kernel, number: int, *, starved: bool) -> None:
+        """Send a slice to an idle kernel."""
+        job.request = msgspec.structs.replace(job.request, id=number)
+        job.kernel = kernel
+        job.stepped = now = time.monotonic()
+        self._served[job.batch] = now
+        job.turn = now + TURN_SECONDS if starved else 0.0
+        self._running[number] = job
+        kernel.send(job.request)
+        kernel.stalled = True
+        asyncio.get_running_loop().call_later(WATCH_SECONDS, self._watch, job)
+
+    def give_way(self) -> Kernel | None:
+        """A kernel whose slice ends after its running row, so that a call can be sent behind it."""
+        now = time.monotonic()
+        for job in self._running.values():
+            kernel = job.kernel
+            assert kernel is not None, "a running slice has one"
+            if len(kernel.sent) > 1:
+                continue
+            if job.turn > now:
+                asyncio.get_running_loop().call_later(job.turn - now, self._again)
+                continue
+            kernel.stop_slice(job.request)
+            return kernel
+        return None
+
+    def answered(self, reply: SliceReply) -> None:
+        """Take a kernel's answer."""
+        job = self._running.pop(reply.id, None)
+        if job is not None:
+            self._end(job, SliceEnd(reply.done, reply.seconds, reply.full))
+
+    def gone(self, kernel: Kernel, marked: int) -> None:
+        """End the slice of a kernel that has ended.
+
+        Parameters
+        ----------
+        kernel:
+            The kernel.
+        marked:
+            What its start mark said was running.
+        """
+        for number, job in list(self._running.items()):
+            if job.kernel is not kernel:
+                continue
+            del self._running[number]
+            ran = number <= marked <= job.request.last()
+            row = job.request.first + marked - number if ran else None
+            reason = kernel.reason or "ended"
+            self._end(job, SliceEnd(None, time.monotonic() - job.stepped, row=row, reason=reason))
+
+    def stop(self, job: Job) -> None:
+        """End a slice at once: what runs of it is interrupted, and when that does not help its kernel is killed."""
+        kernel = job.kernel
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._end(job, SliceEnd(0))
+        elif kernel is not None and job.request.id in self._running:
+            kernel.stop_slice(job.request)
+            if (running := kernel.running()) and job.request.id <= running <= job.request.last():
+                kernel.interrupt(running)
+            asyncio.get_running_loop().call_later(STOP_SECONDS, self._kill, job, "was stopped")
+
+    def rest(self, job: Job) -> None:
+        """Let a slice end after its running row."""
+        if job in self._waiting:
+            self.stop(job)
+        elif job.kernel is not None and job.request.id in self._running:
+            job.kernel.stop_slice(job.request)
+
+    def fail(self, error: MLOpsError) -> None:
+        """Fail the slices that wait."""
+        waiting, self._waiting[:] = list(self._waiting), []
+        for job in waiting:
+            if not job.future.done():
+                job.future.set_exception(error)
+
+    def _end(self, job: Job, end: SliceEnd) -> None:
+        if not job.future.done():
+            job.future.set_result(end)
+
+    def _kill(self, job: Job, reason: str) -> None:
+        if self._running.get(job.request.id) is job and job.kernel is not None:
+            job.kernel.kill(reason)
+
+    def _watch(self, job: Job) -> None:
+        """Interrupt a row that runs past its deadline, then kill its kernel."""
+        kernel = job.kernel
+        if self._running.get(job.request.id) is not job or kernel is None:
+            return
+        now, step = time.monotonic(), kernel.running()
+        if step != job.step:
+            job.step, job.stepped, job.late = step, now, False
+        elif not job.late and now - job.stepped > job.timeout:
+            job.late = True
+            if step:
+                kernel.interrupt(step)
+        elif now - job.stepped > job.timeout + GRACE_SECONDS:
+            log.warning("kernel %d hangs, or does not heed the interrupt of a late row, and is killed", kernel.pid)
+            self._kill(job, f"ran past the deadline of {job.timeout:g} s, heeded no interrupt")
+            return
+        asyncio.get_running_loop().call_later(WATCH_SECONDS, self._watch, job)
