@@ -42,6 +42,17 @@ def chosen_files(patterns: Iterable[str], folder: Path) -> dict[str, Path]:
     return found
 
 
+def is_file_name(name: str) -> bool:
+    """Whether what is to be kept can only be a file: no variable has a dot or a slash in its name.
+
+    Parameters
+    ----------
+    name:
+        As it was written.
+    """
+    return not name.isidentifier() and ("." in name or "/" in name)
+
+
 def mapped(path: Path) -> memoryview:
     """A file's bytes, mapped: they are in memory only while they are used.
 

@@ -40,7 +40,7 @@ def redacted(source: str, tree: ast.AST) -> str:
     for line in lines:
         starts.append(starts[-1] + len(line))
     content = source.encode()
-    places = sorted({_place(node, starts) for node in _secrets(tree)}, reverse=True)
+    places = sorted({_place(node, starts) for node, _ in secret_texts(tree)}, reverse=True)
     for start, end in places:
         lines_in = content[start:end].count(b"\n")
         kept = f'"""...{chr(10) * lines_in}"""' if lines_in else REDACTED  # the lines below keep their numbers
@@ -48,8 +48,14 @@ def redacted(source: str, tree: ast.AST) -> str:
     return content.decode()
 
 
-def _secrets(tree: ast.AST) -> Iterator[ast.expr]:
-    """Texts that look like secrets, by themselves or by the name they are given."""
+def secret_texts(tree: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """Texts that look like secrets, by themselves or by the name they are given, and what they look like.
+
+    Parameters
+    ----------
+    tree:
+        Parsed Python.
+    """
     inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     named = {id(value): name for node in ast.walk(tree) for name, value in _named(node)}
     for node in ast.walk(tree):
@@ -58,9 +64,10 @@ def _secrets(tree: ast.AST) -> Iterator[ast.expr]:
             text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
         elif isinstance(node, ast.Constant) and id(node) not in inside:
             text = node.value
-        if isinstance(text, str | bytes) and find_secrets(named.get(id(node), "text"), text):
+        found = find_secrets(named.get(id(node), "text"), text) if isinstance(text, str | bytes) else []
+        if found:
             assert isinstance(node, ast.expr)
-            yield node
+            yield node, found[0].text
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from jupyter_mlops.capture.datafiles import chosen_files, mapped
+from jupyter_mlops.capture.datafiles import chosen_files, is_file_name, mapped
 from jupyter_mlops.capture.files import local_modules
 from jupyter_mlops.capture.fingerprint import Fingerprinter
 from jupyter_mlops.capture.hashing import Digests
@@ -23,6 +23,7 @@ from jupyter_mlops.capture.measure import Measure, Meter, kind_of
 from jupyter_mlops.capture.pickler import CapturePickler, goes_out_of_band
 from jupyter_mlops.capture.reach import belongs_to_shell
 from jupyter_mlops.capture.redact import redacted_source
+from jupyter_mlops.capture.secret_files import secrets_of_file
 from jupyter_mlops.capture.secrets import Finding, find_secrets
 from jupyter_mlops.capture.shapes import shape_of
 from jupyter_mlops.capture.sharing import Arrays
@@ -76,7 +77,8 @@ def capture(
     init:
         Name of a function that runs once per kernel and may make what the others read.
     keep:
-        Further names, which no code mentions, and names that hold secrets and shall go along all the same.
+        Further names, which no code mentions, and names that hold secrets and shall go along all the same; also paths
+        of files that do.
     drop:
         Names that must not go along.
     files:
@@ -96,7 +98,8 @@ def capture(
     """
     labels, arrays, watch = Labels(), Arrays(), Watch(seconds)
     kept, dropped = tuple(keep), frozenset(drop)
-    wanted = [*roots, *([init] if init else []), *kept]
+    kept_files = frozenset(name for name in kept if name not in namespace and is_file_name(name))
+    wanted = [*roots, *([init] if init else []), *(name for name in kept if name not in kept_files)]
     for name in wanted:
         if name not in namespace:
             raise CaptureError(f"there is no {name!r} to capture: define it in a cell first, or check the spelling")
@@ -112,6 +115,8 @@ def capture(
         arrays.settle()
         stream, buffers = writer.write(found, dropped)
         sources = local_modules(scout.modules, folder) | data
+        if not secrets:
+            _check_files(sources, kept_files)
         return writer.assemble(found, stream, buffers, sources, scout.modules)
 
 
@@ -199,6 +204,24 @@ def _check_secrets(found: dict[str, _Found], kept: frozenset[str], watch: Watch)
         f"in a function given as --init (`global {', '.join(names)}`, `os.environ[...]`) and leave "
         f"{'it' if one else 'them'} out (--drop {','.join(names)}), or send {'it' if one else 'them'} all the same "
         f"(--keep {','.join(names)})"
+    )
+
+
+def _check_files(files: dict[str, Path], kept: frozenset[str]) -> None:
+    """Refuse to take along files with what looks like a secret, unless they were asked for by name."""
+    unknown = sorted(kept - files.keys())
+    if unknown:
+        raise CaptureError(f"--keep {unknown[0]}: no such file goes along; name data files with --files")
+    found = {name: secrets_of_file(name, path) for name, path in files.items() if name not in kept}
+    findings = [one for several in found.values() for one in several]
+    if not findings:
+        return
+    names = ",".join(name for name, several in found.items() if several)
+    listed = "; ".join(f"{one.where} {one.text}" for one in findings[:5])
+    more = f"; and {len(findings) - 5} more" if len(findings) > 5 else ""  # noqa: PLR2004
+    raise CaptureError(
+        f"{listed}{more}. Files with secrets do not go along unasked. Either let the code read them from the "
+        f"environment (`os.environ[...]`) and take them out of the file, or send it all the same (--keep {names})"
     )
 
 

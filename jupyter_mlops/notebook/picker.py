@@ -16,6 +16,7 @@ from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 
 from jupyter_mlops.capture import Survey, Variable, survey
+from jupyter_mlops.capture.datafiles import is_file_name
 from jupyter_mlops.capture.table import bytes_text
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.notebook.arguments import publish_parser
@@ -75,8 +76,12 @@ def snapshot_widget(
     if shell is None:
         raise UsageError("snapshot_widget() looks into a notebook's kernel, and there is none here")
     register(shell)
+    kept = list(keep)
+    kept_files = [one for one in kept if is_file_name(one)]
+    names = [one for one in kept if one not in kept_files]
     try:
-        return Picker(shell, survey(own_variables(shell), function, keep=keep, drop=drop), name, list(files))
+        found = survey(own_variables(shell), function, keep=names, drop=drop)
+        return Picker(shell, found, name, list(files), kept_files)
     except MLOpsError as error:
         raise UsageError(str(error)) from None
 
@@ -94,9 +99,11 @@ class Picker:
         What the name field holds at first.
     files:
         Data files that go along.
+    kept_files:
+        Files that go along although they look like they hold a secret.
     """
 
-    def __init__(self, shell: Any, found: Survey, name: str, files: list[str]) -> None:
+    def __init__(self, shell: Any, found: Survey, name: str, files: list[str], kept_files: list[str]) -> None:
         self.snapshot: Snapshot | None = None
         """The last snapshot that was taken here."""
         self.service: Service | None = None
@@ -104,6 +111,7 @@ class Picker:
         self._shell = shell
         self._survey = found
         self._files = files
+        self._kept_files = kept_files
         self._boxes: dict[str, Any] = {}
         self._build(name)
         self._fill()
@@ -237,7 +245,7 @@ class Picker:
 
     def _take(self) -> str:
         chosen = replace(self._survey, selected=tuple(self.selected))
-        captured = capture_chosen(self._shell, chosen, self._files)
+        captured = capture_chosen(self._shell, chosen, self._files, self._kept_files)
         self.snapshot = keep(self._connection(), captured, self._name.value.strip())
         self._result.value = SnapshotCard(self.snapshot)._repr_html_()
         return f"Snapshot {self.snapshot.name} is kept."
@@ -261,7 +269,7 @@ class Picker:
         kept = [one.name for one in self._survey.variables if one.name in ticked and (one.secret or not one.reached)]
         options = {
             "--drop": ",".join(one.name for one in needed if one.name not in ticked),
-            "--keep": ",".join(kept),
+            "--keep": ",".join([*kept, *self._kept_files]),
             "--files": ",".join(self._files),
             "--sample": self._sample.value.strip(),
             "--environment": LOCKED if self._locked.value else "",

@@ -11,6 +11,7 @@ import msgspec
 from IPython.core.error import UsageError
 
 from jupyter_mlops.capture import Capture, Overlay, Survey, capture, survey
+from jupyter_mlops.capture.datafiles import is_file_name
 from jupyter_mlops.client.sending import send
 from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots
 from jupyter_mlops.client.transport import Transport
@@ -77,7 +78,7 @@ def look(shell: Any, options: argparse.Namespace) -> Survey:
         return survey(
             own_variables(shell),
             options.function,
-            keep=names_of(options.keep),
+            keep=[name for name in names_of(options.keep) if not is_file_name(name)],
             drop=names_of(options.drop),
             progress=progress,
         )
@@ -112,7 +113,7 @@ def keep(transport: Transport, captured: Capture, name: str) -> Snapshot:
     return get_snapshot(transport, msgspec.json.decode(answer, type=CreateSnapshotResponse).snapshot_id)
 
 
-def capture_chosen(shell: Any, found: Survey, files: list[str]) -> Capture:
+def capture_chosen(shell: Any, found: Survey, files: list[str], kept_files: list[str]) -> Capture:
     """Capture the chosen variables of a survey, and of the others nothing but what these hold.
 
     Parameters
@@ -123,13 +124,16 @@ def capture_chosen(shell: Any, found: Survey, files: list[str]) -> Capture:
         The survey.
     files:
         Data files and patterns.
+    kept_files:
+        Files that go along although they look like they hold a secret.
     """
     namespace = own_variables(shell)
     for one in found.variables:  # code may read what stays here: the table has said so
         if one.name not in found.selected:
             namespace.pop(one.name, None)
     with interruptible("nothing was sent"), Progress("Capturing") as progress:
-        return capture(namespace, found.selected, keep=found.selected, files=files, progress=progress)
+        kept = [*found.selected, *kept_files]
+        return capture(namespace, found.selected, keep=kept, files=files, progress=progress)
 
 
 def find_snapshot(transport: Transport, wanted: str) -> Snapshot:
@@ -169,7 +173,8 @@ def _take(shell: Any, connect: Callable[[], Transport], name: str, options: argp
     files = names_of(options.files)
     if not found.selected and not files:
         raise UsageError("there is nothing to keep: define a variable or a function first, or name --files")
-    return SnapshotCard(keep(connect(), capture_chosen(shell, found, files), name))
+    kept_files = [name for name in names_of(options.keep) if is_file_name(name)]
+    return SnapshotCard(keep(connect(), capture_chosen(shell, found, files, kept_files), name))
 
 
 def _show(shell: Any, value: Any) -> None:

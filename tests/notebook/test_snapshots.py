@@ -176,3 +176,17 @@ def test_files_go_along_with_a_service(notebook, tmp_path):
     assert notebook.ok(cell).value.f(5).output("answer") == 15.0
     assert notebook.ok("%services reading 1").value.revisions()[0].files == ("factors.txt",)
     assert "there is no such file" in notebook.refused(cell.replace("factors.txt --", "gone.txt --"))
+
+
+def test_files_with_secrets_go_along_by_name_only(notebook, tmp_path):
+    (tmp_path / "app.ini").write_text("[db]\npassword = hunter2-Tr0ub4dor\n")
+    notebook.ok("def f(x: float) -> float:\n    return x")
+    for line in ("%snapshot ini --files app.ini", "%publish f ini 1 --files app.ini"):
+        assert "app.ini, line 2, looks like a password, by its name" in notebook.refused(line)
+        notebook.ok(f"{line} --keep app.ini")
+    picker = notebook.ok("%snapshot ini --files app.ini --pick").value
+    picker._snapshot.click()
+    assert "--keep app.ini" in picker._message.value
+    picker = notebook.ok("%snapshot ini --files app.ini --keep app.ini --pick").value
+    picker._snapshot.click()
+    assert picker.snapshot.files == ["app.ini"]
