@@ -30,14 +30,22 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 2
     """How often a request that changes nothing the second time is sent again."""
 
-    def retry(self, method: str) -> urllib3.Retry:
-        """What urllib3 does when a request fails."""
-        if method not in _IDEMPOTENT:
+    def retry(self, method: str, *, known: bool = False) -> urllib3.Retry:
+        """What urllib3 does when a request fails.
+
+        Parameters
+        ----------
+        method:
+            The HTTP method.
+        known:
+            Whether the server would know the request again, so that any method may be sent twice.
+        """
+        if method not in _IDEMPOTENT and not known:
             return urllib3.Retry(total=0, redirect=0)
         return _Retry(
             total=self.retries,
             redirect=0,
-            allowed_methods=_IDEMPOTENT,
+            allowed_methods={method},
             status_forcelist=_NO_ROOM,
             raise_on_status=False,
             backoff_factor=0.2,

@@ -6,9 +6,9 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -35,6 +35,8 @@ from jupyter_mlops.errors import (
 )
 from jupyter_mlops.schema.base import API_VERSION
 from jupyter_mlops.schema.errors import ErrorBody
+
+T = TypeVar("T")
 
 READ_SECONDS = 60.0
 RENEW_SECONDS = 60.0
@@ -122,6 +124,7 @@ class Transport:
         content: bytes | memoryview | Content | None = None,
         into: Path | None = None,
         request_id: str = "",
+        key: str = "",
     ) -> bytes:
         """Send a request and return the body of a successful answer.
 
@@ -129,7 +132,7 @@ class Transport:
         ----------
         method:
             The HTTP method. GET, PUT and DELETE are sent again when the connection breaks, or the server or a proxy
-            has no room (502, 503, 504); what runs code or makes something new never is.
+            has no room (502, 503, 504); what runs code or makes something new is only if it has a key.
         path:
             Path and query, quoted, such as `/services/cars`.
         body:
@@ -144,6 +147,9 @@ class Transport:
             A file that takes the answer, which is not returned then.
         request_id:
             What the server shall call this request in its log, and keep it under if it fails; it makes one up without.
+        key:
+            What the server knows this request by (`Idempotency-Key`), where it takes one: when it comes twice, it is
+            carried out once.
 
         Raises
         ------
@@ -154,17 +160,42 @@ class Transport:
         DeadlineExceeded
             When the answer does not come in time.
         """
-        wait = next((seconds for seconds in (timeout, self.patience.read) if seconds is not None), usual)
-        address = self._lasting()
-        try:
-            return self._send(address, method, path, body, wait, content, into, request_id)
-        except (ServerUnreachable, NotAuthenticated) as error:
-            if isinstance(error, ServerUnreachable) and not _never_sent(error):
-                raise
-            renewed = self._renewed(address)
-            if renewed == address:
-                raise
-        return self._send(renewed, method, path, body, wait, content, into, request_id)
+        more = {"X-Correlation-Id": request_id, "Idempotency-Key": key}
+        wait = self._wait(timeout, usual)
+
+        def send(address: Address) -> bytes:
+            with self._answered(address, method, path, body, wait, content, more, preload=into is None) as response:
+                return b"" if response is None else _received(response, into)
+
+        return self._tried(send)
+
+    @contextlib.contextmanager
+    def stream(self, path: str, *, accept: str, usual: float | None = READ_SECONDS) -> Iterator[Iterator[bytes]]:
+        """Get an answer in pieces, as they come.
+
+        Parameters
+        ----------
+        path:
+            Path and query, quoted.
+        accept:
+            The media type to ask for.
+        usual:
+            Seconds that the next piece may take.
+
+        Raises
+        ------
+        MLOpsError
+            As `request` does; a broken connection raises while the pieces are taken too.
+        """
+        wait = self._wait(None, usual)
+        with contextlib.ExitStack() as stack:
+
+            def send(address: Address) -> Iterator[bytes]:
+                answered = self._answered(address, "GET", path, None, wait, None, {"Accept": accept}, preload=False)
+                response = stack.enter_context(answered)
+                return iter(()) if response is None else response.stream(_PIECE)
+
+            yield self._tried(send)
 
     def json(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and decode the JSON of its answer; None for an empty one."""
@@ -197,7 +228,24 @@ class Transport:
                     self.address = self._renew()
         return self.address
 
-    def _send(
+    def _wait(self, timeout: float | None, usual: float | None) -> float | None:
+        return next((seconds for seconds in (timeout, self.patience.read) if seconds is not None), usual)
+
+    def _tried(self, send: Callable[[Address], T]) -> T:
+        """Send to the address, and to a newer one when it turns out that there is one."""
+        address = self._lasting()
+        try:
+            return send(address)
+        except (ServerUnreachable, NotAuthenticated) as error:
+            if isinstance(error, ServerUnreachable) and not _never_sent(error):
+                raise
+            renewed = self._renewed(address)
+            if renewed == address:
+                raise
+        return send(renewed)
+
+    @contextlib.contextmanager
+    def _answered(
         self,
         address: Address,
         method: str,
@@ -205,12 +253,12 @@ class Transport:
         body: Any,
         wait: float | None,
         content: Any,
-        into: Path | None,
-        request_id: str,
-    ) -> bytes:
-        headers = dict(self._pool.headers)
-        if request_id:
-            headers["X-Correlation-Id"] = request_id
+        more: Mapping[str, str],
+        *,
+        preload: bool,
+    ) -> Iterator[urllib3.BaseHTTPResponse | None]:
+        """The server's answer; None when the first of two tries did what was asked, and its answer was lost."""
+        headers = {**self._pool.headers, **{name: value for name, value in more.items() if value}}
         if address.token:
             headers["Authorization"] = f"Bearer {address.token}"
         if content is not None:
@@ -227,28 +275,30 @@ class Transport:
                 body=content,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=self.patience.connect, read=wait),
-                retries=self.patience.retry(method),
-                preload_content=into is None,
+                retries=self.patience.retry(method, known=bool(more.get("Idempotency-Key"))),
+                preload_content=preload,
             )
             with contextlib.closing(response):
-                return self._received(response, method, address.url + path, into)
+                if response.status == 404 and method == "DELETE" and was_repeated(response):  # noqa: PLR2004
+                    yield None
+                    return
+                if response.status >= 400:  # noqa: PLR2004
+                    raise _refusal(response, f"{method} {address.url}{path}")
+                yield response
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(address.url, error, wait) from error
 
-    def _received(self, response: urllib3.BaseHTTPResponse, method: str, url: str, into: Path | None) -> bytes:
-        if response.status == 404 and method == "DELETE" and was_repeated(response):  # noqa: PLR2004
-            return b""  # the first time did it, and its answer was lost
-        if response.status >= 400:  # noqa: PLR2004
-            raise _refusal(response, f"{method} {url}")
-        if into is None:
-            return response.data
-        with into.open("wb") as file:
-            for piece in response.stream(_PIECE):
-                file.write(piece)
-        return b""
-
 
 _PIECE = 2**20
+
+
+def _received(response: urllib3.BaseHTTPResponse, into: Path | None) -> bytes:
+    if into is None:
+        return response.data
+    with into.open("wb") as file:
+        for piece in response.stream(_PIECE):
+            file.write(piece)
+    return b""
 
 
 def segment(text: str) -> str:
