@@ -13,6 +13,9 @@ from jupyter_mlops.models.original import Candidate, need
 OPSET = {"": 21, "ai.onnx.ml": 3}
 """What the converters may use: ONNX 1.16, which every onnxruntime of the floor runs."""
 
+LOCALE = "C.UTF-8"
+"""Unicode's letters without a country's rules; every Linux has it."""
+
 _DTYPES = {
     "tensor(double)": "float64", "tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)": "int32",
     "tensor(bool)": "bool", "tensor(string)": "object",
@@ -100,14 +103,20 @@ def _column(array: Any, column: OutputColumn, rows: int) -> Any:
 def _failures() -> tuple[type[Exception], ...]:
     # onnxruntime's errors have no common base; its module lists them.
     state = need("onnxruntime.capi.onnxruntime_pybind11_state")
-    return tuple(one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception)) + (
-        RuntimeError,
-        ValueError,
-    )
+    own = (one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception))
+    return (*own, RuntimeError, ValueError)
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300]
+
+
+def mended(onnx: Any) -> Any:
+    """The same graph without what only some machines have: a language's own rules for small letters."""
+    for node in onnx.graph.node:
+        if node.op_type == "StringNormalizer" and not any(one.name == "locale" for one in node.attribute):
+            node.attribute.append(need("onnx").helper.make_attribute("locale", LOCALE))
+    return onnx
 
 
 def numbered(names: Sequence[str], type_: Any, onnx_input: str) -> tuple[InputColumn, ...]:

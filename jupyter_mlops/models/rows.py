@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jupyter_mlops.container import CellType
-from jupyter_mlops.models.structure import categories, first_steps, is_text, steps_of
+from jupyter_mlops.models.structure import categories, first_steps, holds_objects, is_text, parts_of, steps_of
 
 SEED = 7
 SOME = 400
@@ -75,9 +75,9 @@ def _places(model: Any, names: Sequence[str], chance: Any) -> dict[str, list[Any
         if is_text(steps[0]):
             found[columns[0]] = _texts(steps[0], chance)
         elif not known:
-            for i, values in _interesting(steps).items():
+            for i, numbers in _interesting(steps).items():
                 if i < len(columns):
-                    found.setdefault(columns[i], []).extend(values)
+                    found.setdefault(columns[i], []).extend(numbers)
     return found
 
 
@@ -97,32 +97,12 @@ def _interesting(steps: Sequence[Any]) -> dict[int, list[float]]:
     return found
 
 
-def parts_of(model: Any) -> Iterator[Any]:
-    """A model and the fitted estimators inside it that take the same columns."""
-    from sklearn.base import BaseEstimator
-
-    count = getattr(model, "n_features_in_", None)
-    waiting, seen = [model], set()
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, BaseEstimator) and getattr(one, "n_features_in_", count) == count:
-            yield one
-            waiting += [steps_of(one)[0]] if hasattr(one, "steps") else list(vars(one).values())
-        elif isinstance(one, (list, tuple)):
-            waiting += one
-        elif getattr(one, "dtype", None) == object and hasattr(one, "ravel"):
-            waiting += one.ravel().tolist()
-
-
 def _spreads(part: Any) -> Iterator[tuple[Any, Any]]:
     import numpy as np
 
     def of(name: str) -> Any:
         value = getattr(part, name, None)
-        return None if value is None or np.ndim(value) != 1 or getattr(value, "dtype", None) == object else value
+        return None if value is None or np.ndim(value) != 1 or holds_objects(value) else value
 
     if of("data_min_") is not None:
         yield (part.data_min_ + part.data_max_) / 2, (part.data_max_ - part.data_min_) / 4
@@ -131,7 +111,7 @@ def _spreads(part: Any) -> Iterator[tuple[Any, Any]]:
             yield of(middle), of(width)
     if of("statistics_") is not None:
         yield part.statistics_, np.ones(len(part.statistics_))
-    if np.ndim(getattr(part, "theta_", None)) == 2 and hasattr(part, "var_"):  # noqa: PLR2004
+    if hasattr(part, "theta_") and hasattr(part, "var_"):
         for middle, variance in zip(part.theta_, part.var_, strict=True):
             yield middle, np.sqrt(variance)
 
@@ -151,7 +131,7 @@ def _examples(part: Any) -> Iterator[Any]:
 
 def thresholds(part: Any) -> Iterator[tuple[int, float]]:
     """Feature and threshold of each split of a tree of scikit-learn's."""
-    tree = getattr(part, "tree_", None)
+    tree: Any = getattr(part, "tree_", None)
     if hasattr(tree, "threshold"):
         for feature, threshold in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True):
             if feature >= 0:
@@ -190,7 +170,7 @@ def _at_once(model: Any, width: int, count: int, chance: Any) -> Iterator[Any]:
             chosen = [found[i] for i in chance.permutation(len(found))[: max(count // 6, 1)]]
             inner = getattr(step, "n_features_in_", width)
             rows = np.zeros((len(chosen) * 6, inner))
-            for place, (feature, _) in enumerate(found[:0] or chosen):
+            for place, (feature, _) in enumerate(chosen):
                 middle = chosen[place][1]
                 rows[place * 6 : place * 6 + 6] = _typical(found, inner, chance)
                 rows[place * 6 : place * 6 + 6, feature] = neighbours(middle)

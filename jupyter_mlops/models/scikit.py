@@ -8,11 +8,12 @@ from typing import Any
 
 from jupyter_mlops.container import CellType, InputColumn, OutputColumn, Scalar
 from jupyter_mlops.errors import InvalidRequest, PublishRefused
-from jupyter_mlops.models.graph import OPSET, numbered
+from jupyter_mlops.models.graph import OPSET, mended, numbered
 from jupyter_mlops.models.missing import REFUSALS
 from jupyter_mlops.models.original import Candidate, Original, need
 from jupyter_mlops.models.rows import rows_for
 from jupyter_mlops.models.sample import cell_types, frame_of
+from jupyter_mlops.models.scikit_trees import converters
 from jupyter_mlops.models.structure import (
     categories,
     first_steps,
@@ -85,6 +86,7 @@ class Scikit(Original):
         return types | told_types(self._model, self._names)
 
     def known(self) -> dict[str, tuple[Scalar, ...]]:
+        """By column, the categories of its encoders."""
         return {
             name: values
             for steps, columns in first_steps(self._model, self._names)
@@ -92,9 +94,11 @@ class Scikit(Original):
         }
 
     def rows(self, count: int) -> Any:
+        """The sample's rows and generated ones."""
         return rows_for(self._model, self._names, self._types, self._sample, count)
 
     def answer(self, rows: Any) -> dict[str, Any]:
+        """What the model predicts, or what it makes of the rows when it only transforms."""
         import numpy as np
 
         taken = self._taken(rows)
@@ -132,6 +136,7 @@ class Scikit(Original):
         return bool(is_outlier_detector(self._last)) and hasattr(self._model, "decision_function")
 
     def candidates(self) -> Iterator[Candidate]:
+        """In double precision, then in single."""
         if isinstance(getattr(self._last, "classes_", None), list):
             raise PublishRefused(
                 f"{self.kind} predicts several classes at once, and the conversion knows one: serialize one model each"
@@ -141,7 +146,7 @@ class Scikit(Original):
         for precision in ("double", "float"):
             try:
                 onnx = self._convert(precision)
-            except REFUSALS + (NameError, AssertionError) as error:
+            except (*REFUSALS, NameError, AssertionError) as error:
                 reasons.append(f"{type(error).__name__}: {str(error).strip()[:300]}")
                 continue
             found = True
@@ -168,13 +173,16 @@ class Scikit(Original):
         with warnings.catch_warnings():
             # What converters tell of their own libraries is not the user's business.
             warnings.simplefilter("ignore")
+            functions, shapes = converters(self._model)
+            settings = {
+                "initial_types": initial, "target_opset": OPSET,
+                "custom_conversion_functions": functions, "custom_shape_calculators": shapes,
+            }  # fmt: skip
             try:
-                onnx = skl2onnx.convert_sklearn(
-                    self._model, initial_types=initial, target_opset=OPSET, options=self._options()
-                )
+                onnx = skl2onnx.convert_sklearn(self._model, options=self._options(), **settings)
             except NameError:  # some classifiers have no such option
-                onnx = skl2onnx.convert_sklearn(self._model, initial_types=initial, target_opset=OPSET)
-        return onnx
+                onnx = skl2onnx.convert_sklearn(self._model, **settings)
+        return mended(onnx)
 
     def _options(self) -> dict[int, dict[str, Any]]:
         from sklearn.base import is_classifier

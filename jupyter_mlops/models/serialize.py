@@ -86,7 +86,7 @@ def serialize_model(
         inputs=candidate.inputs,
         outputs=candidate.outputs,
         created=datetime.now(UTC),
-        parity=report and report.wire(),
+        parity=report.wire() if report else None,
         description=description,
     )
     made = SerializedModel(pack(header, candidate.onnx))
@@ -131,8 +131,7 @@ WAY_ON = "A standard service runs the model itself: %publish, or client.service(
 
 def _differences(report: ParityReport, rows: Any, original: dict[str, Any], converted: dict[str, Any]) -> str:
     lines = [
-        f"the converted model answers {len(report.differ)} of {report.rows} rows differently, "
-        f"beyond the tolerance {report.tolerance:g}:"
+        f"the converted model answers {len(report.differ)} of {report.rows} rows otherwise, beyond {report.tolerance:g}:"
     ]
     for row in report.differ[:SHOWN_ROWS]:
         cells = ", ".join(f"{name}={value!r}" for name, value in list(rows.iloc[row].to_dict().items())[:8])

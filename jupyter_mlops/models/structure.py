@@ -81,7 +81,7 @@ def told_types(model: Any, names: Sequence[str]) -> dict[str, CellType]:
                 told[name] = "integer"
             elif any(isinstance(one, str) for one in values):
                 told[name] = "string"
-        if is_text(steps[0]) or getattr(getattr(steps[0], "statistics_", None), "dtype", None) == object:
+        if is_text(steps[0]) or holds_objects(getattr(steps[0], "statistics_", None)):
             told |= dict.fromkeys(columns, "string")
     return told
 
@@ -97,7 +97,33 @@ def categories(steps: Sequence[Any], columns: Sequence[str]) -> dict[str, tuple[
     return {}
 
 
+def holds_objects(array: Any) -> bool:
+    """Whether this is an array of Python objects, as of texts."""
+    return str(getattr(array, "dtype", "")) == "object"
+
+
 def scalars(values: Any) -> tuple[Scalar, ...]:
     """Plain values of an array, without those that are missing."""
     plain = (one.item() if hasattr(one, "item") else one for one in values)
     return tuple(one for one in plain if one is not None and one == one)  # noqa: PLR0124  # NaN is not itself
+
+
+def parts_of(model: Any, *, everywhere: bool = False) -> Iterator[Any]:
+    """A model and the fitted estimators inside it that take the same columns; or all of them, `everywhere`."""
+    from sklearn.base import BaseEstimator
+
+    count = getattr(model, "n_features_in_", None)
+    waiting, seen = [model], set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, BaseEstimator) and (everywhere or getattr(one, "n_features_in_", count) == count):
+            yield one
+            first = hasattr(one, "steps") and not everywhere
+            waiting += [steps_of(one)[0]] if first else list(vars(one).values())
+        elif isinstance(one, (list, tuple)):
+            waiting += one
+        elif holds_objects(one):
+            waiting += one.ravel().tolist()
