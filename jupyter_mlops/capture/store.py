@@ -51,31 +51,54 @@ def save(captured: Capture, folder: Path, name: str = "snapshot", *, progress: P
         Told how many bytes are written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {key: content for key, content in captured.blobs.items() if not _is_there(folder / key, content.nbytes)}
-    total, done = sum(content.nbytes for content in wanted.values()), 0
-    made: list[Path] = []
+    made = write_blobs(captured, folder, progress=progress)
+    document = msgspec.json.encode(captured.manifest)
+    path = folder / f"{name}.json"
+    same = path.is_file() and path.read_bytes() == document
     try:
-        for key, content in wanted.items():
-            for start in _written(folder, key, content):
-                if progress is not None:
-                    progress("writing", done + start, total)
-            made.append(folder / key)
-            done += content.nbytes
-        if made:
-            _sync(folder)
-        document = msgspec.json.encode(captured.manifest)
-        path = folder / f"{name}.json"
-        same = path.is_file() and path.read_bytes() == document
         if not same:
             for _ in _written(folder, path.name, memoryview(document)):
                 pass
             _sync(folder)
     except BaseException:  # Ctrl-C too
-        for one in made:
-            one.unlink(missing_ok=True)
+        _remove(folder, made)
         raise
-    skipped = sum(content.nbytes for content in captured.blobs.values()) - total
-    return Saved(path, total + (0 if same else len(document)), skipped)
+    new = sum(captured.blobs[key].nbytes for key in made)
+    skipped = sum(content.nbytes for content in captured.blobs.values()) - new
+    return Saved(path, new + (0 if same else len(document)), skipped)
+
+
+def write_blobs(captured: Capture, folder: Path, *, progress: Progress | None = None) -> list[str]:
+    """Write the blobs of a capture that a folder lacks, each under its digest, and return the digests of those.
+
+    They are on disk when this returns; when it is interrupted, those that it wrote are removed.
+
+    Parameters
+    ----------
+    captured, folder, progress:
+        As of `save`; the folder is there.
+    """
+    wanted = {key: content for key, content in captured.blobs.items() if not _is_there(folder / key, content.nbytes)}
+    total, done = sum(content.nbytes for content in wanted.values()), 0
+    made: list[str] = []
+    try:
+        for key, content in wanted.items():
+            for start in _written(folder, key, content):
+                if progress is not None:
+                    progress("writing", done + start, total)
+            made.append(key)
+            done += content.nbytes
+        if made:
+            _sync(folder)
+    except BaseException:  # Ctrl-C too
+        _remove(folder, made)
+        raise
+    return made
+
+
+def _remove(folder: Path, keys: list[str]) -> None:
+    for key in keys:
+        (folder / key).unlink(missing_ok=True)
 
 
 def restore(path: Path, namespace: dict[str, Any] | None = None, *, check: bool = False) -> dict[str, Any]:

@@ -84,14 +84,13 @@ def capture_into(folder: Path, namespace: dict[str, Any], names: Iterable[str]) 
     Conflict
         Naming the variable that cannot go along.
     """
-    capture = _capture_room()
+    room = _capture_room()
     try:
         # What looks like a secret goes along: the snapshot stays on the server that has the session.
-        captured = capture.capture(namespace, names, secrets=True)
+        captured = room.capture(namespace, names, secrets=True)
     except CaptureError as error:
         raise Conflict(f"{error.message}. Delete it from the session first, or keep it out of a variable") from error
-    for digest, content in captured.blobs.items():
-        _write(folder / digest, content)
+    import_module("jupyter_mlops.capture.store").write_blobs(captured, folder)
     files = tuple(SnapshotFile(path=path.as_posix(), blob=_copy(path, folder)) for path in sorted(_files(Path())))
     manifest: Manifest = msgspec.structs.replace(captured.manifest, files=files)
     return manifest
@@ -130,7 +129,7 @@ def _pickler() -> Any:
 
 def _capture_room() -> Any:
     try:
-        return import_module("jupyter_mlops.capture.snapshot")
+        return import_module("jupyter_mlops.capture")
     except ModuleNotFoundError as error:
         raise Conflict(explain(error, "a snapshot of this session", "ask again")) from error
 
@@ -156,10 +155,3 @@ def _copy(path: Path, folder: Path) -> Blob:
     size = draft.stat().st_size
     draft.replace(folder / digest)
     return Blob(digest=digest, size=size)
-
-
-def _write(path: Path, content: memoryview) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
