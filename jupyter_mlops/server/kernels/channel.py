@@ -21,17 +21,17 @@ from jupyter_mlops.schema.channel import (
     Greeting,
     Loaded,
     ToKernel,
-    ToServer,
     ToTemplate,
     Warmed,
 )
+from jupyter_mlops.schema.realtime import ModelLoaded, Scored, ToWorker
 
 log = logging.getLogger(__name__)
 
 _GREETING_LIMIT = 4096
 
-Spoken = Loaded | Answer | Warmed | Forked
-"""What a kernel or a template says after its greeting."""
+Spoken = Loaded | Answer | Warmed | Forked | ModelLoaded | Scored
+"""What a kernel, a template or a realtime worker says after its greeting."""
 
 
 class Connection(asyncio.Protocol):
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._frames = Frames(_GREETING_LIMIT)
-        self._decoder = msgspec.msgpack.Decoder(ToServer)
+        self._decoder = msgspec.msgpack.Decoder(Greeting | Spoken)
         self._encoder = msgspec.msgpack.Encoder()
         self._transport: asyncio.Transport
         self.on_message: Callable[[Spoken], None] | None = None
@@ -79,8 +79,8 @@ class Connection(asyncio.Protocol):
         else:
             raise InvalidRequest(f"{type(message).__name__} out of turn")
 
-    def send(self, message: ToKernel | ToTemplate) -> None:
-        """Send a message to the kernel or template."""
+    def send(self, message: ToKernel | ToTemplate | ToWorker) -> None:
+        """Send a message to the kernel, template or realtime worker."""
         self._transport.write(frame(self._encoder.encode(message)))
 
     def close(self) -> None:
