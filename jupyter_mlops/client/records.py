@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jupyter_mlops.client.encoding import encode, encode_column
@@ -27,17 +27,49 @@ def read_records(records: Any, inputs: tuple[Parameter, ...]) -> list[dict[str, 
         With the path of the first value that does not fit, such as `$[3].hp`.
     """
     if hasattr(records, "columns") and hasattr(records, "iloc"):
-        return _from_columns(_columns_of(records, {one.name for one in inputs}), inputs)
+        return from_columns(columns_of(records, {one.name for one in inputs}), inputs)
     if isinstance(records, Mapping):
-        return _from_columns({str(name): values for name, values in records.items()}, inputs)
+        return from_columns({str(name): values for name, values in records.items()}, inputs)
     if isinstance(records, str | bytes) or not isinstance(records, Iterable):
         raise InvalidInput(
             f"records are a list of dicts, a dict of lists or a DataFrame, not a {type(records).__name__}", fields="$"
         )
-    return [_from_dict(record, index, inputs) for index, record in enumerate(records)]
+    return list(each(records, inputs))
 
 
-def _columns_of(frame: Any, wanted: set[str]) -> dict[str, Any]:
+def each(records: Iterable[Any], inputs: tuple[Parameter, ...]) -> Iterator[dict[str, Any]]:
+    """Make one object of inputs of each dict, when it is asked for.
+
+    Parameters
+    ----------
+    records:
+        The dicts.
+    inputs:
+        The service's declared inputs.
+
+    Raises
+    ------
+    InvalidInput
+        With the path of the first value that does not fit, such as `$[3].hp`.
+    """
+    return (_from_dict(record, index, inputs) for index, record in enumerate(records))
+
+
+def columns_of(frame: Any, wanted: set[str]) -> dict[str, Any]:
+    """The columns of a DataFrame, by their names as text.
+
+    Parameters
+    ----------
+    frame:
+        The DataFrame.
+    wanted:
+        The names that must not be there twice.
+
+    Raises
+    ------
+    InvalidInput
+        With the name that is.
+    """
     found: dict[str, Any] = {}
     for position, name in enumerate(map(str, frame.columns)):
         if name in found and name in wanted:
@@ -46,7 +78,21 @@ def _columns_of(frame: Any, wanted: set[str]) -> dict[str, Any]:
     return found
 
 
-def _from_columns(columns: Mapping[str, Any], inputs: tuple[Parameter, ...]) -> list[dict[str, Any]]:
+def from_columns(columns: Mapping[str, Any], inputs: tuple[Parameter, ...]) -> list[dict[str, Any]]:
+    """Make one object of inputs of each row.
+
+    Parameters
+    ----------
+    columns:
+        Lists, arrays or Series of one length, by name; those that are no inputs are left out.
+    inputs:
+        The service's declared inputs.
+
+    Raises
+    ------
+    InvalidInput
+        When one is missing, has another length, or holds a value that does not fit.
+    """
     names = [one.name for one in inputs]
     missing = next((name for name in names if name not in columns), None)
     if missing is not None:
@@ -59,7 +105,7 @@ def _from_columns(columns: Mapping[str, Any], inputs: tuple[Parameter, ...]) -> 
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name}: {length}" for name, length in lengths.items())
         raise InvalidInput(f"Record out of bounds: the columns are not of one length: {shown}", fields="$")
-    encoded = [_column(columns[one.name], one) for one in inputs]
+    encoded = [one_column(columns[one.name], one) for one in inputs]
     return [dict(zip(names, row, strict=True)) for row in zip(*encoded, strict=True)]
 
 
@@ -69,7 +115,21 @@ def _length(name: str, values: Any) -> int:
     return len(values)
 
 
-def _column(values: Any, declared: Parameter) -> list[Any]:
+def one_column(values: Any, declared: Parameter) -> list[Any]:
+    """The wire values of one input in all records.
+
+    Parameters
+    ----------
+    values:
+        A list, array or Series.
+    declared:
+        The input.
+
+    Raises
+    ------
+    InvalidInput
+        With the path of the first value that does not fit.
+    """
     try:
         return encode_column(values, declared)
     except InvalidInput:

@@ -145,3 +145,14 @@ class BatchArtifact(Wire, frozen=True):
     """What the file is called."""
     size: int
     """Its bytes."""
+
+
+class BatchRow(WebServiceResult, frozen=True, kw_only=True):
+    """The result of one row of a batch, as a line of JSON."""
+
+    index: int
+    """The row, from 0."""
+    attempt: int = 1
+    """How many times it was executed."""
+    seconds: float = 0.0
+    """How long its call took; of rows that ran as one, each one's share."""
