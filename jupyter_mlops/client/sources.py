@@ -27,6 +27,8 @@ class Source(Protocol):
 
     rows: Any
     """What names them: the index of the DataFrame that they came from, else None."""
+    convertible: bool
+    """Whether they can go as Arrow and as JSON."""
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -125,6 +127,8 @@ def _array(pa: Any, values: Any, declared: Parameter) -> Any:
 class _Listed:
     """Records that are in memory as they are sent."""
 
+    convertible = False
+
     def __init__(self, records: list[dict[str, Any]], rows: Any = None) -> None:
         self.records = records
         self.rows = rows
@@ -139,6 +143,8 @@ class _Listed:
 
 class _Table:
     """A DataFrame whose columns are Arrow's by now."""
+
+    convertible = True
 
     def __init__(self, pa: Any, table: Any, rows: Any) -> None:
         self._pa = pa
@@ -168,6 +174,7 @@ class _Stream:
     """Records that come one after the other, once."""
 
     rows = count = None
+    convertible = False
     records: list[dict[str, Any]] = []
 
     def __init__(self, records: Iterable[Any], inputs: tuple[Parameter, ...]) -> None:
@@ -185,6 +192,7 @@ class _File:
     """A file on this machine, sent as it is."""
 
     rows = count = None
+    convertible = False
     records: list[dict[str, Any]] = []
 
     def __init__(self, path: Path, kind: str | None) -> None:
@@ -201,6 +209,7 @@ class _Opened:
     """An open file: what follows from where it stands."""
 
     rows = count = None
+    convertible = False
     records: list[dict[str, Any]] = []
 
     def __init__(self, file: IO[Any], kind: str | None) -> None:
