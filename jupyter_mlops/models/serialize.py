@@ -130,9 +130,10 @@ WAY_ON = "A standard service runs the model itself: %publish, or client.service(
 
 
 def _differences(report: ParityReport, rows: Any, original: dict[str, Any], converted: dict[str, Any]) -> str:
-    lines = [
-        f"the converted model answers {len(report.differ)} of {report.rows} rows otherwise, beyond {report.tolerance:g}:"
-    ]
+    import numpy as np
+
+    differing = f"{len(report.differ)} of {report.rows} rows"
+    lines = [f"the converted model answers {differing} otherwise, beyond the tolerance {report.tolerance:g}:"]
     for row in report.differ[:SHOWN_ROWS]:
         cells = ", ".join(f"{name}={value!r}" for name, value in list(rows.iloc[row].to_dict().items())[:8])
         columns = [one.name for one in report.columns if row in one.differ]
@@ -143,7 +144,7 @@ def _differences(report: ParityReport, rows: Any, original: dict[str, Any], conv
     if len(report.differ) > SHOWN_ROWS:
         lines.append(f"  and {len(report.differ) - SHOWN_ROWS} more")
     largest = max((one.largest or 0.0 for one in report.columns), default=0.0)
-    if not any(one.largest is None and one.differ for one in report.columns):
+    if all(np.asarray(original[one.name]).dtype.kind == "f" for one in report.columns if one.differ):
         lines.append(f"If that is near enough: serialize_model(..., tolerance={largest * 1.01:.2g}).")
     lines += [WAY_ON, repr(report)]
     return "\n".join(lines)

@@ -1,0 +1,79 @@
+"""Steps of scikit-learn that skl2onnx writes in 32 bits only, made to fit models that calculate in 64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+from jupyter_mlops.models.writer import DOUBLE, Writer
+
+
+def converters() -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[Any], None]]]:
+    """skl2onnx's `custom_conversion_functions` and `custom_shape_calculators` for steps that 32 bits hold exactly."""
+    from sklearn import preprocessing
+
+    kinds = (preprocessing.OneHotEncoder, preprocessing.KBinsDiscretizer)
+    functions: dict[type, Callable[..., None]] = dict.fromkeys(kinds, _widened)
+    shapes: dict[type, Callable[[Any], None]] = dict.fromkeys(kinds, _wide)
+    return functions | {preprocessing.PolynomialFeatures: _polynomial}, shapes
+
+
+def _widened(scope: Any, operator: Any, container: Any) -> None:
+    """Let skl2onnx write the step as it does, and widen what it makes."""
+    from skl2onnx.common._registration import get_converter
+    from skl2onnx.common.data_types import FloatTensorType
+
+    wanted = operator.outputs[0]
+    narrow = scope.declare_local_variable("narrow", FloatTensorType(wanted.type.shape))
+    get_converter(operator.type)(scope, _Redirected(operator, narrow), container)
+    container.add_node(
+        "Cast", [narrow.full_name], [wanted.full_name], name=scope.get_unique_operator_name("Cast"), to=DOUBLE
+    )
+
+
+class _Redirected:
+    """An operator with another output."""
+
+    def __init__(self, operator: Any, output: Any) -> None:
+        self._operator = operator
+        self.outputs = [output]
+        self.raw_operator = operator.raw_operator
+        if getattr(self.raw_operator, "encode", "") == "onehot":
+            # In a graph, what scikit-learn keeps sparse is dense.
+            self.raw_operator = copy(self.raw_operator)
+            self.raw_operator.encode = "onehot-dense"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operator, name)
+
+
+def _wide(operator: Any) -> None:
+    from skl2onnx.common._registration import get_shape_calculator
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    get_shape_calculator(operator.type)(operator)
+    operator.outputs[0].type = DoubleTensorType(operator.outputs[0].type.shape)
+
+
+def _polynomial(scope: Any, operator: Any, container: Any) -> None:
+    """Products of columns: each is the product of `degree` columns of the values and a column of ones."""
+    import numpy as np
+
+    to = Writer(scope, operator, container)
+    model = operator.raw_operator
+    width = model.n_features_in_
+    powers = np.asarray(model.powers_)
+    degree = max(int(powers.sum(axis=1).max()), 1)
+    factors = np.full((len(powers), degree), width)
+    for i, row in enumerate(powers):
+        repeated = np.repeat(np.arange(width), row)
+        factors[i, : len(repeated)] = repeated
+    rows = to.node("Gather", [to.node("Shape", [to.input]), to.constant(np.array([0]))], axis=0)
+    shape = to.node("Concat", [rows, to.constant(np.array([1]))], axis=0)
+    ones = to.node("Expand", [to.constant(np.array([[1.0]])), shape])
+    values = to.node("Concat", [to.cast(to.input, DOUBLE), ones], axis=1)
+    made = to.node("Gather", [values, to.constant(factors[:, 0])], axis=1)
+    for i in range(1, degree):
+        made = to.node("Mul", [made, to.node("Gather", [values, to.constant(factors[:, i])], axis=1)])
+    to.finish(made, 0)
