@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from jupyter_mlops.container import Header
 from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.schema.base import Wire
 from jupyter_mlops.schema.pools import PoolSettings
@@ -70,6 +71,16 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Without a version: return the latest if nothing changed, else take the next whole number."""
 
 
+class RealtimeModel(Wire, frozen=True):
+    """What a realtime service scores: the stream of its manifest, and what its check found."""
+
+    header: Header
+    offset: int = 0
+    """Where in the file the ONNX bytes begin."""
+    grouped: bool = False
+    """Whether rows of several callers may run together."""
+
+
 class Definition(Wire, frozen=True):
     """What a revision does, apart from the objects it holds: the part of a publish that is compared."""
 
@@ -90,6 +101,13 @@ class Definition(Wire, frozen=True):
     """`locked` when it scores in an environment of its own."""
     private: bool = False
     """Whether no call of it is kept, not even one that raised."""
+    model: RealtimeModel | None = None
+    """The model of a realtime service, which has neither code nor function; None for a standard one."""
+
+    @property
+    def runtime_type(self) -> str:
+        """`Python`, or `Realtime`, in Machine Learning Server's words."""
+        return "Python" if self.model is None else "Realtime"
 
     def check(self) -> None:
         """Refuse what could never be scored, with the JSON path of the fault.
@@ -99,7 +117,7 @@ class Definition(Wire, frozen=True):
         InvalidRequest
             For a missing body, parameters or artifact names that break a rule, or an odd deadline.
         """
-        if not self.code and not self.function:
+        if not self.code and not self.function and self.model is None:
             raise InvalidRequest("a service needs `code`, or a `function` of its snapshot", fields="$.code")
         check_parameters(self.inputs, "$.inputParameterDefinitions")
         check_parameters(self.outputs, "$.outputParameterDefinitions")
@@ -195,3 +213,5 @@ class ServiceView(Wire, frozen=True):
     snapshot_id: str | None = None
     code: str | None = None
     init_code: str | None = None
+    model: Header | None = None
+    """Of a realtime service: where its model came from, and the columns that it takes and answers."""

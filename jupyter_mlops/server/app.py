@@ -44,6 +44,7 @@ from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.failures import FailureManager
 from jupyter_mlops.server.managers.metrics import Metrics
+from jupyter_mlops.server.managers.models import ModelScoring
 from jupyter_mlops.server.managers.nodes import NodeManager
 from jupyter_mlops.server.managers.pools import PoolManager, default_budget
 from jupyter_mlops.server.managers.realtime import RealtimeManager
@@ -56,6 +57,7 @@ from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.managers.users import UserManager
 from jupyter_mlops.server.managers.workspaces import WorkspaceManager
 from jupyter_mlops.server.process import CannotStart, lock, write_private
+from jupyter_mlops.server.realtime.settings import RealtimeSettings, make_checker, make_workers
 from jupyter_mlops.server.stores.access import AccessStore
 from jupyter_mlops.server.stores.blobs import BlobStore
 from jupyter_mlops.server.stores.database import Database
@@ -73,7 +75,7 @@ CANNOT_START = 2
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class ServeApp(JupyterApp):
+class ServeApp(JupyterApp, RealtimeSettings):
     """`jupyter mlops serve`: run the server in this process until it is told to stop."""
 
     name = "jupyter-mlops-serve"
@@ -209,8 +211,18 @@ class Server:
         budget = Budget(settings.max_kernels or default_budget(), int(settings.memory_share * memory.total()))
         metrics = Metrics()
         self._failures = FailureManager(FailureStore(directory), services, self._catalog)
+        workers = make_workers(settings, self._launcher, self._listener)
+        models = ModelScoring(self._catalog, self._uploads, workers, metrics, self._failures)
         self._executions = ExecutionManager(
-            self._catalog, self._uploads, self._launcher, self._listener, templates, budget, metrics, self._failures
+            self._catalog,
+            self._uploads,
+            self._launcher,
+            self._listener,
+            templates,
+            budget,
+            metrics,
+            self._failures,
+            models,
         )
         self._pools = PoolManager(services, self._catalog, self._executions, budget, metrics)
         archives = Archives(self._uploads, directory / "uploads")
@@ -242,6 +254,16 @@ class Server:
             self._batches,
         )
         self._revisions = RevisionManager(services, self._catalog, self._services, self._uploads, archives)
+        self._realtime = RealtimeManager(
+            self._catalog,
+            services,
+            self._uploads,
+            self._services,
+            self._executions,
+            self._events,
+            make_checker(settings, self._launcher),
+            directory,
+        )
         self._status = StatusManager(self._instance, self._catalog, self._pools, self._database)
         self._http: ScoringServer | None = None
 
@@ -329,7 +351,7 @@ class Server:
             access=self._access,
             users=self._users,
             services=self._services,
-            realtime=RealtimeManager(self._catalog),
+            realtime=self._realtime,
             executions=self._executions,
             batches=self._batches,
             uploads=self._uploads,

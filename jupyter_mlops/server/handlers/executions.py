@@ -11,12 +11,22 @@ from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.channel import Outcome
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.operations import CONSUMPTION, Argument
+from jupyter_mlops.schema.realtime import ARROW, JSON, MESSAGEPACK, Scored
 from jupyter_mlops.server.handlers.base import SMALL_BODY, BaseHandler
 from jupyter_mlops.server.handlers.operations import operation
-from jupyter_mlops.server.handlers.spool import Spool, pieces_of, size_of
+from jupyter_mlops.server.handlers.spool import Spool, memory_pieces_of, pieces_of, size_of
 from jupyter_mlops.server.kernels.waiting import Caller
+from jupyter_mlops.server.managers.models import Form
 
 CALL_LIMIT = 64 * 2**20
+_COMMON = frozenset({JSON, "*/*"})
+_OTHERS = (ARROW, MESSAGEPACK)
+_WRITTEN = {JSON: "application/json; charset=UTF-8", ARROW: ARROW, MESSAGEPACK: MESSAGEPACK}
+_NAMED = {
+    JSON: 'attachment; filename="result.json"',
+    ARROW: 'attachment; filename="result.arrows"',
+    MESSAGEPACK: 'attachment; filename="result.msgpack"',
+}
 _PREFER = "`status=strict`: a function that raised is a 422, not a 200 with `success: false`."
 
 
@@ -35,7 +45,8 @@ class Execution(BaseHandler):
         """Hold a small body; write a large one to its file, a piece at a time."""
         super().data_received(chunk)
         if self._spool is None and SMALL_BODY < self._size <= self.limit:
-            self._spool = Spool(self.managers.executions.spool())
+            path, in_memory = self.managers.executions.spool(*self.path_args)
+            self._spool = Spool(path, in_memory=in_memory)
         if self._spool is not None:
             piece, self._received[:] = b"".join(self._received), []
             await self._spool.write(piece)
@@ -56,21 +67,34 @@ class Execution(BaseHandler):
         self._caller = Caller()
         path = "" if self._spool is None else await self._spool.finish()
         reply = await self.managers.executions.call(
-            self.identity, name, version, self.body(), self._caller, path, self.correlation
+            self.identity, name, version, self.body(), self._caller, path, self.correlation, self._form()
         )
         if reply.outcome == Outcome.RAISED:
             self.set_header("X-Mlops-Error", "raised")
             if "status=strict" in self.request.headers.get("Prefer", ""):
                 self.set_status(422)
                 self.set_header("Preference-Applied", "status=strict")
-        self._headers["Content-Type"] = "application/json; charset=UTF-8"
-        self._headers["Content-Disposition"] = 'attachment; filename="result.json"'
+        kind = reply.media if isinstance(reply, Scored) else JSON
+        self._headers["Content-Type"] = _WRITTEN[kind]
+        self._headers["Content-Disposition"] = _NAMED[kind]
         if reply.path:
-            self._headers["Content-Length"] = str(size_of(reply.path))
-            async for piece in pieces_of(reply.path):
-                self.write(piece)
-                await self.flush()
+            await self.send_reply(reply.path, in_memory=isinstance(reply, Scored))
         await self.finish(reply.body or None)
+
+    async def send_reply(self, path: str, *, in_memory: bool) -> None:
+        """Write a large answer from its file, which is removed."""
+        self._headers["Content-Length"] = str(size_of(path))
+        async for piece in memory_pieces_of(path) if in_memory else pieces_of(path):
+            self.write(piece)
+            await self.flush()
+
+    def _form(self) -> Form | None:
+        """How the caller writes and wants to read, if not in JSON."""
+        headers = self.request.headers
+        media, accept = headers.get("Content-Type", JSON), headers.get("Accept", JSON)
+        if media == JSON and accept in _COMMON:
+            return None
+        return Form(media.partition(";")[0].strip().lower(), next((one for one in _OTHERS if one in accept), JSON))
 
     def on_finish(self) -> None:
         """Remove the file of a large body."""

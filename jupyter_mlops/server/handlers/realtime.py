@@ -1,15 +1,19 @@
-"""Realtime services, as far as this version has them: a publish is checked, and refused with the way on."""
+"""Publishing realtime services: a model in a multipart form, as Machine Learning Server took it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.operations import SERVICES, Form, Part
 from jupyter_mlops.server.handlers import multipart
 from jupyter_mlops.server.handlers.operations import operation
-from jupyter_mlops.server.managers.uploads import SIZE_LIMIT
+from jupyter_mlops.server.handlers.spool import Spool
+from jupyter_mlops.server.managers.realtime import MODEL_LIMIT
 
 _MODEL = "model"
-_TEXT = "The binary serialized model to be used for realtime web service."
+_TEXT = "The model: bytes from `jupyter_mlops.serialize_model`, or an ONNX file."
+_REFUSED = (400, 409, 415, 422)
 
 
 def _form(*, needs_model: bool) -> Form:
@@ -25,8 +29,9 @@ def _form(*, needs_model: bool) -> Form:
 class Realtime(multipart.FormHandler):
     """`/realtime-services/{name}`."""
 
-    limit = SIZE_LIMIT
+    limit = MODEL_LIMIT
     files = frozenset({_MODEL})
+    _spool: Spool | None = None
 
     def admit(self) -> None:
         """Check who publishes what before a large model is on its way."""
@@ -35,8 +40,11 @@ class Realtime(multipart.FormHandler):
             self.managers.realtime.check(self.identity, *self.path_args, new=self.request.method == "POST")
 
     def open_file(self, part: multipart.Part) -> multipart.Sink:  # noqa: ARG002  # there is one file
-        """Keep nothing of a model that nothing can score."""
-        return _Nowhere()
+        """Write the model to the data directory while it arrives."""
+        announced = self.request.headers.get("Content-Length", "")
+        size = int(announced) if announced.isdecimal() else 0
+        self._spool = Spool(self.managers.realtime.spool(size))
+        return self._spool
 
     @operation(
         "publishRealtimeWebServiceByName",
@@ -44,18 +52,28 @@ class Realtime(multipart.FormHandler):
         Action.PUBLISH,
         takes=_form(needs_model=True),
         gives={201: str},
-        refuses=(400, 415),
+        refuses=(400, 415, 422),
     )
-    def post(self, name: str) -> None:  # noqa: ARG002  # admit has read the path
+    async def post(self, name: str) -> None:
         """Publish a model without naming a version.
 
-        This version of the server scores no models by themselves: it answers 400 and names the way on.
+        The answer is the version, a GUID. The model is read, and answers made-up rows, in a process of its own before
+        anybody sees it.
         """
-        self._publish()
+        await self._publish(name, None)
 
-    def _publish(self) -> None:
+    async def _publish(self, name: str, version: str | None) -> None:
+        fields, model = await self._sent()
+        revision = await self.managers.realtime.publish(self.identity, name, version, fields, model)
+        self.answer(revision.version, 201)
+
+    async def _sent(self) -> tuple[dict[str, str], Path | None]:
+        """The fields, and the model's file if it came."""
         form = self.received()
-        self.managers.realtime.publish(form.fields, has_model=_MODEL in form.parts)
+        if self._spool is None:
+            return form.fields, None
+        await self._spool.finish()
+        return form.fields, self._spool.path
 
 
 class RealtimeVersion(Realtime):
@@ -67,35 +85,28 @@ class RealtimeVersion(Realtime):
         Action.PUBLISH,
         takes=_form(needs_model=True),
         gives={201: str},
-        refuses=(400, 409, 415),
+        refuses=_REFUSED,
     )
-    def post(self, name: str, version: str) -> None:  # type: ignore[override]  # noqa: ARG002  # as above
+    async def post(self, name: str, version: str) -> None:  # type: ignore[override]  # one more part of the path
         """Publish a model.
 
-        This version of the server scores no models by themselves: it answers 400 and names the way on.
+        The model is read, and answers made-up rows, in a process of its own before anybody sees it.
         """
-        self._publish()
+        await self._publish(name, version)
 
     @operation(
         "patchRealtimeWebServiceByNameVersion",
         SERVICES,
         Action.PUBLISH,
         takes=_form(needs_model=False),
-        refuses=(400, 404, 415),
+        refuses=(400, 404, 409, 415, 422),
     )
-    def patch(self, name: str, version: str) -> None:  # noqa: ARG002  # as above
+    async def patch(self, name: str, version: str) -> None:
         """Make a new revision of a realtime service.
 
-        This version of the server scores no models by themselves: it answers 400 and names the way on.
+        What the form leaves out stays as it is. Only its publisher and Owners may. Calls go to the new model as soon
+        as it is loaded, and none fails.
         """
-        self.managers.realtime.update(self.received().fields)
-
-
-class _Nowhere:
-    """Takes a file's bytes and keeps none."""
-
-    async def write(self, data: bytes) -> None:
-        """Take the next bytes."""
-
-    def remove(self) -> None:
-        """Remove nothing."""
+        fields, model = await self._sent()
+        revision = await self.managers.realtime.update(self.identity, name, version, fields, model)
+        self.answer(revision.version)

@@ -22,17 +22,23 @@ class Spool:
         Where; nobody else uses the name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, in_memory: bool = False) -> None:
+    in_memory:
+        Whether that is in memory, so that writing is waited for by nobody.
         self.path = path
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
         self._waiting = bytearray()
 
+        self._in_memory = in_memory
     async def write(self, data: bytes) -> None:
         """Take the next bytes; the disk is never waited for on the event loop."""
         self._waiting += data
         if len(self._waiting) >= PIECE:
             await self._flush()
 
+        if self._in_memory:
+            _write_all(self._file.fileno(), data)
+            return
     async def finish(self) -> str:
         """Write the rest; the file's path."""
         await self._flush()
@@ -72,7 +78,15 @@ async def pieces(file: RawIOBase | BinaryIO) -> AsyncIterator[bytes]:
         file.close()
 
 
-def _write_all(descriptor: int, data: bytearray) -> None:
+def _write_all(descriptor: int, data: bytes | bytearray) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+async def memory_pieces_of(path: str) -> AsyncIterator[bytes]:
+    """As `pieces_of`, where reading is as fast as copying."""
+    with Path(path).open("rb", 0) as file:  # noqa: ASYNC230  # it lies in memory
+        Path(path).unlink()  # noqa: ASYNC240  # the same
+        while piece := file.read(PIECE):
+            yield piece
+
+

@@ -19,6 +19,9 @@ import psutil
 INSTANCE_VARIABLE = "JUPYTER_MLOPS_INSTANCE"
 """In the environment of every kernel, so that whatever it forked can be found."""
 
+SHARED = "shared"
+"""In the run directory: a link to its folder in memory."""
+
 _SECONDS = 5.0
 
 
@@ -66,6 +69,12 @@ def sweep(instance: str) -> int:
     return killed
 
 
+def remove_run(directory: Path) -> None:
+    """Remove a run directory, and the folder in memory that its link `shared` names, if it has one."""
+    shutil.rmtree((directory / SHARED).resolve(), ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def main() -> None:
     """Wait for the server to end, then sweep until nothing of it is left."""
     instance, directory = sys.argv[1:]
@@ -74,7 +83,7 @@ def main() -> None:
     deadline = time.monotonic() + _SECONDS
     while sweep(instance) and time.monotonic() < deadline:
         time.sleep(0.05)
-    shutil.rmtree(directory, ignore_errors=True)
+    remove_run(Path(directory))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from traitlets.config import Config
 
 import jupyter_mlops
 from jupyter_mlops.schema.channel import MARK_BYTES
-from jupyter_mlops.server.kernels.guardian import INSTANCE_VARIABLE
+from jupyter_mlops.server.kernels.guardian import INSTANCE_VARIABLE, remove_run
 from jupyter_mlops.server.kernels.provisioner import ScoringProvisioner
 from jupyter_mlops.server.kernels.templates import CHANNEL_VARIABLE, Template, boot
 
@@ -152,7 +152,7 @@ class Launcher:
     def close(self) -> None:
         """Remove the run directory; every kernel has ended."""
         self._manager.context.destroy(linger=0)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove_run(self.directory)
 
 
 class _Interpreters(KernelSpecManager):

@@ -76,6 +76,13 @@ class Catalog:
         """The revision of a version, or None."""
         return self._services.get(name, {}).get(version)
 
+    def is_realtime(self, name: str, version: str | None = None) -> bool:
+        """Whether there is such a version, and it is a realtime service."""
+        versions = self._services.get(name, {})
+        latest = version is None or version == LATEST
+        found = next(reversed(versions.values()), None) if latest else versions.get(str(version))
+        return found is not None and found.definition.model is not None
+
     def versions(self, name: str) -> list[Revision]:
         """Every version of a service, oldest first; empty for an unknown name."""
         return list(self._services.get(name, {}).values())
@@ -104,7 +111,7 @@ def view(revision: Revision, identity: Identity, settings: PoolSettings) -> Serv
         version=revision.version,
         version_published_by=revision.published_by,
         creation_time=revision.created,
-        runtime_type="Python",
+        runtime_type=definition.runtime_type,
         description=definition.description,
         operation_id=definition.operation_id,
         input_parameter_definitions=definition.inputs,
@@ -122,6 +129,7 @@ def view(revision: Revision, identity: Identity, settings: PoolSettings) -> Serv
         snapshot_id=revision.id if mine and manifest else None,
         code=definition.code if mine else None,
         init_code=definition.init_code if mine else None,
+        model=definition.model.header if definition.model else None,
     )
 
 

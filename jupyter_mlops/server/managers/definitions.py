@@ -34,6 +34,12 @@ def definition_of(request: PublishRequest, old: Definition, manifest: Manifest |
         When it could never be scored, with the JSON path of the fault.
     """
     check_runtime(_given(request.runtime_type, PYTHON))
+    if old.model is not None:
+        raise InvalidRequest(
+            "a realtime service is changed by PATCH /realtime-services/NAME/VERSION, which takes a model, a description "
+            "and an alias",
+            fields="$",
+        )
     # Code that comes without a function replaces a function that was there before.
     function = (
         "" if request.function is UNSET and isinstance(request.code, str) else _or(request.function, old.function)

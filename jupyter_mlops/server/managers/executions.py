@@ -18,6 +18,7 @@ from jupyter_mlops.inputs import InputReader, RowsReader
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.channel import Load, Outcome, Reply
 from jupyter_mlops.schema.pools import PoolSettings
+from jupyter_mlops.schema.realtime import Scored as ModelScored
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.schema.snapshots import Environment
 from jupyter_mlops.server.kernels.budget import Budget
@@ -32,10 +33,12 @@ from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.failures import INPUT_LIMIT, FailureManager
 from jupyter_mlops.server.managers.metrics import Metrics
+from jupyter_mlops.server.managers.models import Form, ModelScoring
 from jupyter_mlops.server.managers.proof import prove
 from jupyter_mlops.server.managers.scored import Held, Scored
 from jupyter_mlops.server.managers.trial import Answer, Trial
 from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.realtime.pool import ModelPool
 
 CONSOLE_LIMIT = 2**20
 ARTIFACT_LIMIT = 64 * 2**20
@@ -61,6 +64,8 @@ class ExecutionManager:
         What all pools together may use.
     metrics, failures:
         Where calls are counted, and those that fail are kept.
+    models:
+        Scores realtime services, which have no kernels.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class ExecutionManager:
         budget: Budget,
         metrics: Metrics,
         failures: FailureManager,
+        models: ModelScoring,
     ) -> None:
         self._catalog = catalog
         self._uploads = uploads
@@ -82,6 +88,7 @@ class ExecutionManager:
         self._budget = budget
         self._metrics = metrics
         self._failures = failures
+        self._models = models
         self._scored: dict[str, Scored] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._outdated: set[Scored] = set()
@@ -96,8 +103,9 @@ class ExecutionManager:
     def start(self) -> None:
         """Start the kernels that versions are to have at once, and watch memory from now on."""
         self._watch = asyncio.get_running_loop().create_task(self._watch_memory())
+        self._models.start()
         for revision in self._catalog.all():
-            if self._catalog.settings(revision).initial_pool_size:
+            if self._catalog.settings(revision).initial_pool_size and revision.definition.model is None:
                 self._of(revision).pool.configure(self._catalog.settings(revision))
 
     async def call(
@@ -109,7 +117,8 @@ class ExecutionManager:
         caller: Caller | None = None,
         path: str = "",
         correlation: str = "",
-    ) -> Reply:
+        form: Form | None = None,
+    ) -> Reply | ModelScored:
         """Run one call.
 
         Parameters
@@ -126,6 +135,8 @@ class ExecutionManager:
             File that holds the body instead, when it is large; see `spool`.
         correlation:
             The id that the caller gets, under which the call is kept if it fails.
+        form:
+            Of a realtime service: how the body is written, and the answer is to be.
 
         Raises
         ------
@@ -136,6 +147,10 @@ class ExecutionManager:
         self._check_open()
         started = self.last_call = time.monotonic()
         revision = self._catalog.find(name, version)
+        if revision.definition.model is not None:
+            return await self._models.call(
+                identity, revision, body, form or Form(), path=path, caller=caller, correlation=correlation
+            )
         scored = self._of(revision)
         timeout = revision.definition.timeout
         outcome = -1
@@ -157,11 +172,28 @@ class ExecutionManager:
             self._failures.keep(identity, correlation, revision, await _sent(body, path), reply.body)
         return reply
 
-    def spool(self) -> Path:
-        """A new path for a body too large to be held; whoever asked for it removes the file."""
-        return self._launcher.directory / f"body-{secrets.token_hex(8)}"
+    def spool(self, name: str, version: str | None = None) -> tuple[Path, bool]:
+        """A new path for a body too large to be held, and whether writing there is as fast as copying.
 
-    async def prove(self, revision: Revision, settings: PoolSettings, trial: Trial | None) -> tuple[Pool, list[Answer]]:
+        Whoever asked for it removes the file.
+        """
+        if self._catalog.is_realtime(name, version):
+            return self._models.spool()
+        return self._launcher.directory / f"body-{secrets.token_hex(8)}", False
+
+    def check_realtime(self) -> None:
+        """Refuse models where nothing can score them.
+
+        Raises
+        ------
+        Unavailable
+            Naming what to install.
+        """
+        self._models.check()
+
+    async def prove(
+        self, revision: Revision, settings: PoolSettings, trial: Trial | None
+    ) -> tuple[Pool | ModelPool, list[Answer]]:
         """Load a revision in a fresh kernel and let it answer its sample; the pool that holds the kernel, the answers.
 
         Raises
@@ -170,6 +202,8 @@ class ExecutionManager:
             When it does not load, or the sample raises, with the reason.
         """
         self._check_open()
+        if revision.definition.model is not None:  # its check has run it
+            return await self._models.prove(revision), []
         pool = self._pool(revision, settings)
         try:
             self._budget.make_room(pool, coming=1)
@@ -183,12 +217,18 @@ class ExecutionManager:
             raise
         return pool, answers
 
-    async def discard(self, revision: Revision, pool: Pool) -> None:
+    async def discard(self, revision: Revision, pool: Pool | ModelPool) -> None:
         """End the pool of a revision that was proved, and then could not be recorded."""
+        if isinstance(pool, ModelPool):
+            await pool.close()
+            return
         await self._end(revision.id, pool)
 
-    def adopt(self, revision: Revision, pool: Pool) -> None:
+    def adopt(self, revision: Revision, pool: Pool | ModelPool) -> None:
         """Take over the pool of a revision that was proved."""
+        if isinstance(pool, ModelPool):
+            self._models.adopt(revision, pool)
+            return
         inputs = revision.definition.inputs
         self._scored[revision.id] = Scored(
             InputReader(inputs),
@@ -200,7 +240,9 @@ class ExecutionManager:
 
     def configure(self, revision: Revision, settings: PoolSettings) -> None:
         """Change the settings of a revision's pool."""
-        self._of(revision).pool.configure(settings)
+        pool = self.pool(revision) if revision.definition.model is not None else self._of(revision).pool
+        if pool is not None:
+            pool.configure(settings)
 
     def hold(self, revision: Revision) -> Held:
         """Keep a revision callable until it is released, whatever its version points at meanwhile.
@@ -217,6 +259,7 @@ class ExecutionManager:
 
     def retire(self, revision: Revision) -> None:
         """Let the running calls of a revision finish, and whoever holds it, then end its kernels."""
+        self._models.retire(revision)
         scored = self._scored.pop(revision.id, None)
         self._verified.discard(revision.id)
         if scored is not None:
@@ -224,8 +267,10 @@ class ExecutionManager:
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
 
-    def pool(self, revision: Revision) -> Pool | None:
+    def pool(self, revision: Revision) -> Pool | ModelPool | None:
         """The pool of a revision, or None when it has not been called since the server started."""
+        if revision.definition.model is not None:
+            return self._models.pool(revision)
         scored = self._scored.get(revision.id)
         return scored.pool if scored else None
 
@@ -238,6 +283,7 @@ class ExecutionManager:
         if tasks or self._retiring:
             await asyncio.gather(*tasks, *self._retiring)
         self._scored.clear()
+        await self._models.close()
         if self._templates is not None:
             await self._templates.close()
 

@@ -15,10 +15,12 @@ from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.schema.status import NodeDetails
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
+from jupyter_mlops.server.kernels.pool import Pool
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.metrics import Metrics
+from jupyter_mlops.server.realtime.worker import Worker
 from jupyter_mlops.server.stores.services import ServiceStore
 
 
@@ -137,7 +139,7 @@ class PoolManager:
         busy = unavailable = pooled = 0
         for revision in self._catalog.all():
             pool = self._executions.pool(revision)
-            if pool is not None:
+            if isinstance(pool, Pool):
                 working = sum(1 for kernel in pool.kernels() if kernel.sent)
                 busy += working
                 pooled += pool.size()
@@ -176,7 +178,7 @@ class PoolManager:
         return settings
 
 
-def _kernel(kernel: Kernel) -> KernelView:
+def _kernel(kernel: Kernel | Worker) -> KernelView:
     memory = 0
     with contextlib.suppress(psutil.Error):
         memory = psutil.Process(kernel.pid).memory_info().rss

@@ -38,7 +38,7 @@ from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.services import ServiceStore
 
 T = TypeVar("T")
-_Record = Callable[[Revision], Awaitable[None]]
+Record = Callable[[Revision], Awaitable[None]]
 
 
 class ServiceManager:
@@ -76,7 +76,7 @@ class ServiceManager:
         self._environments = environments
         self._batches = batches
         # One publish of a name at a time, so that two cannot take the same version number.
-        self._publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self) -> None:
         """Read every published version."""
@@ -141,7 +141,7 @@ class ServiceManager:
             if version is not None:
                 check_name(version, "version")
             definition = definition_of(request, Definition(), manifest)
-            async with self._publishing[name]:
+            async with self.publishing[name]:
                 existing = self._existing(name, version, numbered=request.numbered)
                 if existing is not None:
                     changed = differences(existing, definition, manifest)
@@ -181,7 +181,7 @@ class ServiceManager:
             When the new revision does not load; the old one stays in force.
         """
         require(identity, Action.PUBLISH)
-        async with self._brought(identity, request) as brought, self._publishing[name]:
+        async with self._brought(identity, request) as brought, self.publishing[name]:
             old = self._catalog.mine(identity, name, version)
             manifest = brought or old.manifest
             definition = definition_of(request, old.definition, manifest)
@@ -209,12 +209,12 @@ class ServiceManager:
             When the revision does not load, or does not answer its sample; the one in force stays.
         """
         require(identity, Action.PUBLISH)
-        async with self._publishing[revision.name]:
+        async with self.publishing[revision.name]:
             current = self._catalog.mine(identity, revision.name, revision.version)
             if revision.id == current.id:
                 return current
             settings, trial = self._catalog.settings(current), _trial(revision, None)
-            await self._install(revision, settings, trial, lambda new: self._store.point(new, current.id))
+            await self.install(revision, settings, trial, lambda new: self._store.point(new, current.id))
             self._executions.retire(current)
         self._events.emit("updated", revision)
         return revision
@@ -228,7 +228,7 @@ class ServiceManager:
             When the version is somebody else's.
         """
         require(identity, Action.PUBLISH)
-        async with self._publishing[name]:
+        async with self.publishing[name]:
             revision = self._catalog.mine(identity, name, version)
             held = await self._store.delete(name, revision.version)
             self._catalog.remove(revision)
@@ -310,7 +310,7 @@ class ServiceManager:
         )
 
     async def _prove(
-        self, revision: Revision, request: PublishRequest, settings: PoolSettings, record: _Record
+        self, revision: Revision, request: PublishRequest, settings: PoolSettings, record: Record
     ) -> Revision:
         """Put it on disk, load it in a fresh kernel, let it answer its sample; only then record and show it."""
         if request.upload is not UNSET:
@@ -328,10 +328,10 @@ class ServiceManager:
                 "other's answers (in a notebook: --sample)",
                 fields="$.sample",
             )
-        return await self._install(revision, settings, _trial(revision, request), record)
+        return await self.install(revision, settings, _trial(revision, request), record)
 
-    async def _install(
-        self, revision: Revision, settings: PoolSettings, trial: Trial | None, record: _Record
+    async def install(
+        self, revision: Revision, settings: PoolSettings, trial: Trial | None, record: Record
     ) -> Revision:
         """Load it in a fresh kernel, record it, and let calls go to it; the revision with what it answered."""
         pool, answers = await self._executions.prove(revision, settings, trial)

@@ -97,7 +97,9 @@ class Employment:
     directory: Path
     """Private, for logs and marks."""
     folder: Path
-    """Private, in memory where the system has such a place: for large bodies and answers."""
+    """Private, for large bodies and answers."""
+    in_memory: bool
+    """Whether that is in memory."""
     threads: int
     memory: int
 

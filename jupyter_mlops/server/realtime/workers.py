@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections import deque
+from pathlib import Path
 
 from jupyter_mlops.errors import DeadlineExceeded, KernelDied, MLOpsError, Unavailable
 from jupyter_mlops.schema.channel import Outcome
@@ -64,6 +65,16 @@ class Workers:
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
         if wanted and self._installed:
             self._spawn()
+
+    @property
+    def folder(self) -> Path:
+        """Where large bodies and answers lie."""
+        return self._employment.folder
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether writing there is as fast as copying."""
+        return self._employment.in_memory
 
     def all(self) -> list[Worker]:
         """Those that run or start."""
