@@ -13,6 +13,7 @@ the same class, so a caller catches `Conflict` wherever it happened.
     |- NotFound                    there is no such thing, or it is not the caller's to see
     |- Gone                        it was here, and has ended
     |- Conflict                    the name is taken, or the state does not allow it
+    |- KeyReused                   an idempotency key that came before, with something else
     |- TooLarge                    a body over its route's limit
     |- UnsupportedMediaType        a body in a form that the route does not read
     |- PublishRefused              well-formed, but it did not load or did not answer its sample
@@ -81,6 +82,10 @@ class Gone(MLOpsError):
 
 class Conflict(MLOpsError):
     """The name is taken, or the state does not allow this."""
+
+
+class KeyReused(MLOpsError):
+    """This Idempotency-Key came before, with another request."""
 
 
 class TooLarge(MLOpsError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jupyter_mlops.schema.base import EVENTS_FORMAT, Wire
+from jupyter_mlops.schema.batches import BatchProgress
 from jupyter_mlops.schema.services import ServiceView
 
 
@@ -23,3 +24,11 @@ class ServiceChanged(Wire, frozen=True, tag="service", tag_field="type"):
     name: str
     version: str
     service: ServiceView | None = None
+
+
+class BatchChanged(Wire, frozen=True, tag="batch", tag_field="type"):
+    """A batch has got further; `batch` is null when it was deleted."""
+
+    seq: int
+    id: str
+    batch: BatchProgress | None = None

@@ -46,11 +46,12 @@ REASONS = {
     411: "Length Required (say how long the body is)",
     413: "Content Too Large (the body is over this address's limit)",
     415: "Unsupported Media Type (the body is in a form that is not read here)",
-    422: "Unprocessable Content (it did not load, or did not answer its sample)",
+    422: "Unprocessable Content (it did not load or answer its sample, or its key came before with something else)",
     429: "Too Many Requests (wait as long as Retry-After says)",
     502: "Bad Gateway (the kernel ended while it ran this)",
     503: "Service Unavailable (no room now; Retry-After says when to come again)",
     504: "Gateway Timeout (it ran past its deadline)",
+    507: "Insufficient Storage (the server's disk is full)",
 }
 """What a refusal means, by status; a document lists no other."""
 

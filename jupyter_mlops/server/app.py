@@ -26,9 +26,9 @@ from jupyter_mlops.schema.base import API_VERSION
 from jupyter_mlops.server.floors import below_floor
 from jupyter_mlops.server.handlers.access_log import AccessLog
 from jupyter_mlops.server.handlers.base import Managers, UnknownAddress
-from jupyter_mlops.server.handlers.connections import ScoringServer
 from jupyter_mlops.server.handlers.executions import ScoringApplication
 from jupyter_mlops.server.handlers.routes import rules
+from jupyter_mlops.server.http.server import HttpServer
 from jupyter_mlops.server.kernels import guardian, memory
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
@@ -38,7 +38,7 @@ from jupyter_mlops.server.kernels.session import SessionKernel
 from jupyter_mlops.server.kernels.templates import Templates, available
 from jupyter_mlops.server.managers.access import AccessManager, Lifetimes
 from jupyter_mlops.server.managers.archives import Archives
-from jupyter_mlops.server.managers.batches import BatchManager
+from jupyter_mlops.server.managers.batches import BatchLimits, BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
@@ -59,6 +59,8 @@ from jupyter_mlops.server.managers.workspaces import WorkspaceManager
 from jupyter_mlops.server.process import CannotStart, lock, write_private
 from jupyter_mlops.server.realtime.settings import RealtimeSettings, make_checker, make_workers
 from jupyter_mlops.server.stores.access import AccessStore
+from jupyter_mlops.server.stores.batch_files import BatchFiles
+from jupyter_mlops.server.stores.batches import BatchStore
 from jupyter_mlops.server.stores.blobs import BlobStore
 from jupyter_mlops.server.stores.database import Database
 from jupyter_mlops.server.stores.failures import FailureStore
@@ -127,6 +129,14 @@ class ServeApp(JupyterApp, RealtimeSettings):
     )
     max_batch_parallelism = Int(100, min=1, config=True, help="Most items of one batch that run at a time.")
     batch_retention = Float(86400.0, config=True, help="Seconds for which a batch is kept after its end.")
+    batch_storage_limit = Int(
+        2**36, config=True, help="Bytes that ended batches may have on disk, all together; the oldest go first."
+    )
+    webhook_hosts = List(
+        Unicode(),
+        config=True,
+        help="Hosts (host, or host:port) that may be told of the end of a batch; none by default.",
+    )
     sessions_per_user = Int(10, config=True, help="Most sessions that one user may have open at a time.")
     session_idle_timeout = Float(
         4 * 3600.0, config=True, help="Seconds without a request after which a session is closed."
@@ -229,9 +239,16 @@ class Server:
         self._batches = BatchManager(
             self._catalog,
             self._executions,
-            directory / "batches",
-            most_parallel=settings.max_batch_parallelism,
-            kept_seconds=settings.batch_retention,
+            self._uploads,
+            BatchStore(self._database),
+            BatchFiles(directory / "batches"),
+            self._events,
+            BatchLimits(
+                settings.max_batch_parallelism,
+                settings.batch_retention,
+                settings.batch_storage_limit,
+                frozenset(settings.webhook_hosts),
+            ),
         )
         self._snapshots = SnapshotManager(SnapshotStore(self._database), self._uploads, archives)
         self._sessions = SessionManager(
@@ -251,7 +268,6 @@ class Server:
             self._events,
             self._pools,
             Environments(directory / "environments", settings.wheels),
-            self._batches,
         )
         self._revisions = RevisionManager(services, self._catalog, self._services, self._uploads, archives)
         self._realtime = RealtimeManager(
@@ -265,7 +281,7 @@ class Server:
             directory,
         )
         self._status = StatusManager(self._instance, self._catalog, self._pools, self._database)
-        self._http: ScoringServer | None = None
+        self._http: HttpServer | None = None
 
     async def start(self) -> None:
         """Open the stores, listen, announce, and say on standard output that requests are accepted."""
@@ -284,6 +300,7 @@ class Server:
         await self._database.open()
         await self._access.open()
         await self._first_password()
+        await self._batches.open()
         await self._uploads.start()
         await self._services.open()
         await self._failures.open()
@@ -302,12 +319,8 @@ class Server:
             websocket_ping_timeout=20,
             websocket_max_message_size=65536,
         )
-        self._http = ScoringServer(
-            application,
-            max_header_size=32 * 1024,
-            max_body_size=2**40,  # each handler sets its own limit, and refuses before it reads
-        )
-        self._http.add_sockets(sockets)
+        self._http = HttpServer(application)
+        await self._http.listen(sockets)
         url = f"http://{_shown(settings.ip)}:{sockets[0].getsockname()[1]}"
         self._announce(url)
         print(f"jupyter-mlops ready at {url}", flush=True)  # noqa: T201
@@ -332,7 +345,7 @@ class Server:
         await self._executions.close()
         await asyncio.to_thread(self._failures.close)
         if self._http is not None:
-            await self._http.close_all_connections()
+            await self._http.close()
         await self._listener.stop()
         await self._database.close()
         await asyncio.to_thread(self._access_log.close)

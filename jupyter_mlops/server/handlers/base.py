@@ -55,6 +55,7 @@ STATUS_OF: dict[type[MLOpsError], int] = {
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.PublishRefused: 422,
+    errors.KeyReused: 422,
     errors.TooManyRequests: 429,
     errors.KernelDied: 502,
     errors.Unavailable: 503,

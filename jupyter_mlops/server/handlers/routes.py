@@ -6,7 +6,8 @@ from typing import Any
 
 from jupyter_mlops.server.handlers.access import Login, RefreshToken
 from jupyter_mlops.server.handlers.base import Managers
-from jupyter_mlops.server.handlers.batches import Batch, Batches, BatchFile, BatchFiles
+from jupyter_mlops.server.handlers.batch_files import Archive, Artifacts, BatchFile, BatchFiles, Inputs
+from jupyter_mlops.server.handlers.batches import AllBatches, Batch, Batches, Cancel, OneBatch, Progress, Retry
 from jupyter_mlops.server.handlers.documents import OpenAPI, ServiceOpenAPI, ServiceSwagger, Swagger
 from jupyter_mlops.server.handlers.events import EventsSocket
 from jupyter_mlops.server.handlers.executions import Execution
@@ -50,8 +51,16 @@ ROUTES: list[tuple[str, Any]] = [
     (rf"/api/{_PART}/{_PART}/openapi\.json", ServiceOpenAPI),
     (rf"/api/{_PART}/{_PART}/batch", Batches),
     (rf"/api/{_PART}/{_PART}/batch/{_PART}", Batch),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/progress", Progress),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/inputs", Inputs),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/cancel", Cancel),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/retry", Retry),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/artifacts", Artifacts),
+    (rf"/api/{_PART}/{_PART}/batch/{_PART}/archive", Archive),
     (rf"/api/{_PART}/{_PART}/batch/{_PART}/{_PART}/files", BatchFiles),
     (rf"/api/{_PART}/{_PART}/batch/{_PART}/{_PART}/files/{_PART}", BatchFile),
+    (r"/batches", AllBatches),
+    (rf"/batches/{_PART}", OneBatch),
     (r"/swagger\.json", Swagger),
     (r"/openapi\.json", OpenAPI),
     (r"/health", Health),

@@ -94,7 +94,7 @@ class Pool:
     def configure(self, settings: PoolSettings) -> None:
         """Change the settings: missing initial kernels are started, idle ones beyond the maximum ended."""
         self.settings = settings
-        for kernel in [kernel for kernel in self._kernels if not kernel.sent][self._maximum() :]:
+        for kernel in [kernel for kernel in self._kernels if not kernel.sent][self.maximum() :]:
             kernel.kill()
         while self.size() < settings.initial_pool_size and not self._closed:
             self._supply.request()
@@ -248,7 +248,8 @@ class Pool:
         idle[-1].kill()
         return True
 
-    def _maximum(self) -> int:
+    def maximum(self) -> int:
+        """How many kernels there may be."""
         return self.settings.max_pool_size or max(os.cpu_count() or 1, self.settings.initial_pool_size)
 
     def _admit(self) -> None:
@@ -333,7 +334,7 @@ class Pool:
         self._dispatch()
 
     def _consider_growth(self) -> None:
-        if self._closed or self.size() >= self._maximum():
+        if self._closed or self.size() >= self.maximum():
             return
         if not self._kernels:
             if not self._supply.starting():

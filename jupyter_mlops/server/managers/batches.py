@@ -1,113 +1,224 @@
-"""Batches: who may submit, see and delete them, how many there may be, and how long they are kept."""
+"""Batches: who may submit, see, cancel and delete them, how many there may be, and how long they are kept."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import shutil
-import time
-from collections.abc import AsyncGenerator
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from jupyter_mlops.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from jupyter_mlops.errors import Conflict, DiskFull, InternalError, KeyReused, MLOpsError, NotFound, Unavailable
 from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.batches import BatchProgress, BatchState, Engine
+from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.managers.access import require
-from jupyter_mlops.server.managers.batch import Batch
+from jupyter_mlops.server.managers.batch import Batch, now_text
+from jupyter_mlops.server.managers.batch_answers import BatchAnswers
+from jupyter_mlops.server.managers.batch_harvest import parts
+from jupyter_mlops.server.managers.batch_run import BatchRun
+from jupyter_mlops.server.managers.batch_runner import KernelRunner, Runner
+from jupyter_mlops.server.managers.batch_submission import (
+    Asked,
+    Receiving,
+    Settings,
+    check,
+    check_key,
+    check_room,
+    fingerprint,
+    write_inputs,
+)
+from jupyter_mlops.server.managers.batch_webhook import tell
 from jupyter_mlops.server.managers.catalog import LATEST, Catalog
+from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.uploads import UploadManager
+from jupyter_mlops.server.stores.batch_files import BatchFiles
+from jupyter_mlops.server.stores.batches import BatchRecord, BatchStore, Recorded, Standing, Try
+from jupyter_mlops.server.stores.crash import crashpoint
 
-DEFAULT_PARALLEL = 10
+log = logging.getLogger(__name__)
+
 UNFINISHED_PER_USER = 20
 FINISHED_PER_USER = 100
 SWEEP_SECONDS = 30.0
+CLOSE_SECONDS = 2.0
+"""How long the rows that run may take to end with the server."""
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """What the server's settings say of batches."""
+
+    most_parallel: int
+    """Most items of one batch that run at a time, whatever its submitter asks for."""
+    kept_seconds: float
+    """How long a batch is kept after its end."""
+    kept_bytes: int
+    """How many bytes those that have ended may have on disk, all together; the oldest go first."""
+    webhook_hosts: frozenset[str] = frozenset()
+    """Hosts that may be told of the end of a batch."""
 
 
 class BatchManager:
-    """Runs batches, in this process and its memory: they end with the server.
+    """Runs batches; what it has accepted outlives this process.
 
     Parameters
     ----------
-    catalog, executions:
-        Which revision a name and version mean now, and what runs calls of it.
-    directory:
-        For large inputs, large answers and artifacts; it is the manager's own.
-    most_parallel:
-        Most items of one batch that run at a time, whatever its submitter asks for.
-    kept_seconds:
-        How long a batch is kept after its end.
+    catalog, executions, uploads:
+        Which revision a name and version mean now, what runs slices of it, and what keeps its blobs.
+    store, files:
+        Where batches are kept.
+    events:
+        What viewers are told by.
+    limits:
+        The settings.
     """
 
     def __init__(
         self,
         catalog: Catalog,
         executions: ExecutionManager,
-        directory: Path,
-        *,
-        most_parallel: int,
-        kept_seconds: float,
+        uploads: UploadManager,
+        store: BatchStore,
+        files: BatchFiles,
+        events: Events,
+        limits: BatchLimits,
     ) -> None:
         self._catalog = catalog
         self._executions = executions
-        self._directory = directory
-        self._most_parallel = most_parallel
-        self._kept_seconds = kept_seconds
+        self._uploads = uploads
+        self._store = store
+        self._files = files
+        self._events = events
+        self._limits = limits
+        self._receiving = Receiving()
         self._batches: dict[str, Batch] = {}
+        self._runs: dict[str, BatchRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._deleting: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
+        self.answers = BatchAnswers(store, files, self.unused)
+        self.engines: dict[Engine, Callable[[BatchRecord], Runner]] = {Engine.LOCAL: self._local}
+        """What makes the runner of a batch."""
+
+    async def open(self) -> None:
+        """Read what there is, and remove what a server before this one left half done."""
+        for record, standing in await self._store.all():
+            self._batches[record.id] = Batch(record, standing, self._tell)
+        await asyncio.to_thread(self._files.open, set(self._batches))
 
     async def start(self) -> None:
-        """Remove what a server before this one left, and old batches from now on."""
-        await asyncio.to_thread(self._make_directory)
+        """Go on with the batches that have not ended, and remove old ones from now on."""
+        for batch in list(self._batches.values()):
+            if batch.done:
+                batch.size = await asyncio.to_thread(self._files.size, batch.id)
+            else:
+                self._run(batch)
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
 
     async def close(self) -> None:
-        """Cancel and delete every batch."""
+        """Let the rows that run end, for a moment; the batches go on when a server starts again."""
         self._closing = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for batch in list(self._batches.values()):
-            self._drop(batch)
+        for run in self._runs.values():
+            run.stop(gently=True)
+        if self._tasks:
+            _, pending = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+            for run in list(self._runs.values()):
+                run.stop(gently=False)
+            if pending:
+                await asyncio.wait(pending)
         if self._deleting:
             await asyncio.wait(self._deleting)
-        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
 
-    async def submit(self, identity: Identity, name: str, version: str, body: bytes, parallel: str | None) -> str:
-        """Begin a batch on the revision that the version has now; its id.
+    @contextlib.contextmanager
+    def receive(self, identity: Identity, key: str | None, announced: int) -> Iterator[Path]:
+        """A path for the body of a new batch; what is there goes when this ends.
 
         Parameters
         ----------
         identity:
             The caller.
-        name, version:
-            The service; `latest` for the last published.
-        body:
-            A JSON array of input objects.
-        parallel:
-            How many items may run at a time, as the caller wrote it.
+        key:
+            What the caller may repeat the submission with.
+        announced:
+            Bytes that are said to come.
+
+        Raises
+        ------
+        InvalidRequest, Conflict, DiskFull
+            When the key is none, a body with it is arriving just now, or the disk has too little room.
+        """
+        require(identity, Action.CONSUME)
+        self._check_open()
+        check_key(key)
+        check_room(announced, shutil.disk_usage(self._files.directory).free)
+        with self._receiving.of(identity.name, key):
+            path = self._files.incoming()
+            try:
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+
+    async def submit(self, identity: Identity, asked: Asked, path: Path) -> str:
+        """Begin a batch on the revision that the version has now; its id.
+
+        When this returns, the batch is on disk, and goes on whatever happens to this process.
+
+        Parameters
+        ----------
+        identity:
+            The caller.
+        asked:
+            What the caller wants.
+        path:
+            The body, whole, where `receive` said.
 
         Raises
         ------
         InvalidInput
-            With the path of the first value that does not fit the declared inputs.
+            With the path of the first value that does not fit the declared inputs, such as `$[3].hp`.
         Conflict
             When the user has as many unfinished batches as one may have.
+        KeyReused
+            When the key came before with something else.
         """
         require(identity, Action.CONSUME)
-        revision = self._catalog.find(name, version)
-        count = self._parallel(parallel)
+        self._check_open()
+        print_ = "" if asked.key is None else await asyncio.to_thread(fingerprint, path, asked)
+        if (known := self._known(identity, asked.key, print_)) is not None:
+            return known
+        revision = self._catalog.find(asked.name, asked.version)
+        settings = check(asked, self._limits.most_parallel, self.engines, self._limits.webhook_hosts)
         self._admit(identity)
-        batch = Batch(identity.name, self._executions.hold(revision), self._directory, count)
-        self._batches[batch.id] = batch
-        try:
-            items = await batch.read(body)
-        except BaseException:
-            await self._drop(batch)
-            raise
-        if batch.deleted:
-            self._check_open()
-            raise NotFound(f"service {name} version {revision.version} was deleted meanwhile")
-        batch.start(items, lambda: self._trim(identity.name))
-        return batch.id
+        identifier = str(uuid.uuid4())
+        with self._uploads.leased(revision.manifest) if revision.manifest else contextlib.nullcontext():
+            chunks = await asyncio.to_thread(
+                write_inputs, self._files, identifier, path, asked.content_type, revision.definition
+            )
+            total = sum(chunk.count for chunk in chunks)
+            record = _record(identifier, identity, revision, settings, total, asked.key, print_)
+            state = BatchState.READY if total else BatchState.COMPLETE
+            ended = "" if total else now_text()
+            if not await self._store.add(record, chunks, state, ended):
+                await asyncio.to_thread(self._files.remove, identifier)
+                return self._known(identity, asked.key, print_) or identifier
+        batch = Batch(record, Standing(state=state, ended=ended), self._tell)
+        self._batches[identifier] = batch
+        batch.changed()
+        crashpoint("before a new batch starts")
+        if batch.done:
+            self._over(batch)
+        else:
+            self._run(batch)
+        return identifier
 
     def ids(self, identity: Identity, name: str, version: str) -> list[str]:
         """The caller's batches of a version, for Owners everybody's; oldest first.
@@ -116,73 +227,120 @@ class BatchManager:
         """
         require(identity, Action.CONSUME)
         self._catalog.find(name, version)
-        return [batch.id for batch in self._batches.values() if _visible(batch, identity, name, version)]
+        return [batch.id for batch in self._batches.values() if _at(batch, name, version) and _visible(batch, identity)]
 
-    def answer(
-        self, identity: Identity, name: str, version: str, identifier: str, *, partial: bool
-    ) -> AsyncGenerator[bytes, None]:
-        """The state of a batch and its results, as JSON in pieces.
+    def all(self, identity: Identity) -> list[BatchProgress]:
+        """How far the caller's batches are, for Owners everybody's; newest first."""
+        require(identity, Action.CONSUME)
+        return [batch.progress() for batch in reversed(self._batches.values()) if _visible(batch, identity)]
+
+    def find(self, identity: Identity, identifier: str, name: str = "", version: str = "") -> Batch:
+        """A batch of the caller, or for Owners anybody's.
+
+        Parameters
+        ----------
+        identity:
+            The caller.
+        identifier:
+            The batch.
+        name, version:
+            The service, where the address names it.
 
         Raises
         ------
         NotFound
             When the caller has no such batch.
         """
-        return self._find(identity, name, version, identifier).answer(partial=partial)
-
-    async def delete(self, identity: Identity, name: str, version: str, identifier: str) -> None:
-        """Cancel a batch, if it runs, and delete it.
-
-        Raises
-        ------
-        NotFound
-            When the caller has no such batch.
-        """
-        await self._drop(self._find(identity, name, version, identifier))
-
-    def files(self, identity: Identity, name: str, version: str, identifier: str, index: str) -> list[str]:
-        """Names of the artifacts that an item wrote.
-
-        Raises
-        ------
-        NotFound
-            When the caller has no such batch, or the batch no such item.
-        """
-        return list(self._find(identity, name, version, identifier).artifacts(index))
-
-    def file(self, identity: Identity, name: str, version: str, identifier: str, index: str, file: str) -> Path:
-        """Where an artifact that an item wrote lies.
-
-        Raises
-        ------
-        NotFound
-            When the caller has no such batch, the batch no such item, or the item wrote no such file.
-        """
-        written = self._find(identity, name, version, identifier).artifacts(index)
-        if file not in written:
-            there = ", ".join(written) or "none"
-            raise NotFound(f"item {index} has no file {file[:200]!r}; it has {there}", fields="fileName")
-        return written[file]
-
-    async def forget(self, name: str, version: str) -> None:
-        """Cancel and delete the batches of a version that is deleted."""
-        mine = [batch for batch in self._batches.values() if (batch.name, batch.version) == (name, version)]
-        await asyncio.gather(*map(self._drop, mine))
-
-    def _parallel(self, text: str | None) -> int:
-        if text is None:
-            return min(DEFAULT_PARALLEL, self._most_parallel)
-        digits = text.lstrip("0")
-        if not (text.isascii() and text.isdecimal() and digits):
-            raise InvalidRequest(
-                f"parallelCount is a whole number from 1 to {self._most_parallel}, not {text[:80]!r}",
-                fields="parallelCount",
+        require(identity, Action.CONSUME)
+        batch = self._batches.get(identifier)
+        if batch is None or not _visible(batch, identity) or (name and not _at(batch, name, version)):
+            if name:
+                self._catalog.find(name, version)
+            where = f"/api/{name}/{version}/batch" if name else "/batches"
+            of = f" of service {name} version {version}" if name else ""
+            hours = f"{self._limits.kept_seconds / 3600:g} hours"
+            raise NotFound(
+                f"you have no such batch{of}; GET {where} lists yours (a batch is kept for {hours} after its end)",
+                fields="executionId",
             )
-        return min(int(digits[:9]), self._most_parallel)
+        return batch
+
+    def visible(self, identity: Identity, batch: Batch) -> bool:
+        """Whether the caller may see a batch."""
+        return _visible(batch, identity)
+
+    async def cancel(self, batch: Batch) -> BatchProgress:
+        """End a batch, and keep the results that are recorded; one that has ended is left as it is.
+
+        Rows that run are stopped within a second of the answer.
+        """
+        if not batch.done:
+            batch.end(BatchState.CANCELLED)
+            await self._store.set_state(batch.id, batch.standing)
+            if batch.id in self._runs:
+                self._runs[batch.id].stop(gently=False)
+        return batch.progress()
+
+    async def retry(self, batch: Batch) -> BatchProgress:
+        """Have the rows that failed, and those that have no result, run again.
+
+        Raises
+        ------
+        Conflict
+            While the batch runs.
+        """
+        self._check_open()
+        if not batch.done or batch.id in self._runs:
+            raise Conflict(f"the batch is {batch.standing.state}: wait until it has ended, or cancel it first")
+        failed = await self._store.failures(batch.id)
+        standing = batch.standing
+        if not failed and standing.completed == batch.record.total:
+            return batch.progress()
+        state = Standing(state=BatchState.IN_PROGRESS, started=standing.started)
+        gone, kept = await self._without(batch, set(failed))
+        if batch.standing is not standing or batch.deleted:
+            raise Conflict("the batch was retried or deleted by somebody else meanwhile")
+        batch.standing = state  # before anything is waited for, so that it is done once
+        tries = [Try(row, 1, "retry") for row in failed]
+        try:
+            await self._store.retry(batch.id, state, gone, kept, tries)
+        except DiskFull:
+            batch.standing = standing
+            raise
+        batch.standing = await self._store.standing(batch.id)
+        batch.begin()
+        self._run(batch)
+        return batch.progress()
+
+    def delete(self, batch: Batch) -> Awaitable[None]:
+        """Cancel a batch, if it runs, and delete it; it is out of sight at once."""
+        self._batches.pop(batch.id, None)
+        batch.deleted = True
+        batch.changed()
+        task = asyncio.get_running_loop().create_task(self._delete(batch))
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
+        return task
+
+    def unused(self, batch: Batch) -> None:
+        """Remove the files of a deleted batch that nobody reads any more."""
+        asyncio.get_running_loop().run_in_executor(None, self._files.remove, batch.id)
+
+    def _known(self, identity: Identity, key: str | None, print_: str) -> str | None:
+        """The batch that the caller submitted with this key before."""
+        for batch in self._batches.values() if key is not None else ():
+            if (batch.record.owner, batch.record.key) == (identity.name, key):
+                if batch.record.fingerprint != print_:
+                    raise KeyReused(
+                        f"this Idempotency-Key came before with another request, which began the batch {batch.id}; "
+                        "send what you sent then, or take a new key",
+                        fields="Idempotency-Key",
+                    )
+                return batch.id
+        return None
 
     def _admit(self, identity: Identity) -> None:
-        self._check_open()
-        count = sum(batch.owner == identity.name and not batch.done for batch in self._batches.values())
+        count = sum(batch.record.owner == identity.name and not batch.done for batch in self._batches.values())
         if count >= UNFINISHED_PER_USER:
             raise Conflict(
                 f"you have {count} unfinished batches, as many as one user may have; wait until one is complete, or "
@@ -193,46 +351,154 @@ class BatchManager:
         if self._closing:
             raise Unavailable("the server is about to end; try again", retry_after=1)
 
-    def _find(self, identity: Identity, name: str, version: str, identifier: str) -> Batch:
-        require(identity, Action.CONSUME)
-        self._catalog.find(name, version)
-        batch = self._batches.get(identifier)
-        if batch is None or not _visible(batch, identity, name, version):
-            hours = f"{self._kept_seconds / 3600:g} hours"
-            raise NotFound(
-                f"you have no such batch of service {name} version {version}; GET /api/{name}/{version}/batch lists "
-                f"yours (a batch is kept for {hours} after its end, and not past the server's)",
-                fields="executionId",
-            )
-        return batch
+    def _local(self, record: BatchRecord) -> Runner:
+        """What scores a batch on this machine."""
+        return KernelRunner(self._executions.hold(record.revision), record.id, record.priority)
 
-    def _drop(self, batch: Batch) -> asyncio.Task[None]:
-        """Delete a batch; it is out of sight at once."""
-        self._batches.pop(batch.id, None)
-        task = asyncio.get_running_loop().create_task(batch.delete())
-        self._deleting.add(task)
-        task.add_done_callback(self._deleting.discard)
-        return task
+    def _run(self, batch: Batch) -> None:
+        """Go on with a batch, in a task of its own."""
+        try:
+            runner = self.engines[batch.record.engine](batch.record)
+        except KeyError:
+            batch.wait_for(f"this server has no engine {batch.record.engine}")
+            return
+        run = BatchRun(batch, runner, self._store, self._files)
+        self._runs[batch.id] = run
+        task = asyncio.get_running_loop().create_task(self._work(batch, run))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, batch: Batch, run: BatchRun) -> None:
+        reason = ""
+        try:
+            if batch.standing.state is not BatchState.IN_PROGRESS or not batch.standing.started:
+                batch.begin()
+                await self._store.set_state(batch.id, batch.standing)
+            await run.run()
+        except MLOpsError as error:
+            reason = error.message
+        except Exception:
+            log.exception("batch %s met a defect", batch.id)
+            reason = InternalError().message
+        finally:
+            self._runs.pop(batch.id, None)
+        if batch.deleted or batch.done:
+            batch.changed()
+            return
+        if not reason and batch.standing.completed < batch.record.total:
+            return  # the server ends, and another one will go on
+        if self._closing and reason:
+            return
+        batch.end(BatchState.FAILED if reason else BatchState.COMPLETE, reason)
+        with contextlib.suppress(MLOpsError):  # a full disk: the next server finds it complete
+            await self._store.set_state(batch.id, batch.standing)
+        self._over(batch)
+
+    def _over(self, batch: Batch) -> None:
+        """What follows the end of a batch."""
+        progress = batch.progress()
+        log.info(
+            "batch %s of %s/%s by %s ended: %s, %d rows, %d failed",
+            batch.id,
+            progress.name,
+            progress.version,
+            progress.owner,
+            progress.state,
+            progress.completed,
+            progress.failed,
+        )
+        if batch.record.webhook:
+            asyncio.get_running_loop().run_in_executor(None, tell, batch.record.webhook, progress)
+        self._trim(batch.record.owner)
+
+    async def _without(self, batch: Batch, rows: set[int]) -> tuple[list[Recorded], list[Recorded]]:
+        """What is recorded together with some rows, and what of it stays without them."""
+        gone: list[Recorded] = []
+        kept: list[Recorded] = []
+        ordered = sorted(rows)
+        for one in await self._store.slices(batch.id) if rows else ():
+            mine = {row for row in ordered if one.first <= row < one.first + one.count}
+            if mine:
+                path = self._files.results(batch.id, one.file)
+                gone.append(one)
+                found = await asyncio.to_thread(parts, path, one.first, one.offset, one.offset + one.length, mine)
+                kept += [
+                    Recorded(first, count, one.file, offset, length, seconds)
+                    for first, count, offset, length, seconds in found
+                ]
+        return gone, kept
+
+    async def _delete(self, batch: Batch) -> None:
+        run = self._runs.get(batch.id)
+        if run is not None:
+            run.stop(gently=False)
+        await self._uploads.release(await self._store.delete(batch.id))
+        while batch.id in self._runs:  # noqa: ASYNC110  # seldom, and soon over
+            await asyncio.sleep(0.02)
+        if not batch.users:
+            await asyncio.to_thread(self._files.remove, batch.id)
 
     def _trim(self, owner: str) -> None:
         """Keep no more of a user's finished batches than one may have."""
-        done = [batch for batch in self._batches.values() if batch.owner == owner and batch.done]
-        done.sort(key=lambda batch: batch.ended)
+        done = [batch for batch in self._batches.values() if batch.record.owner == owner and batch.done]
+        done.sort(key=lambda batch: batch.standing.ended)
         for batch in done[: max(0, len(done) - FINISHED_PER_USER)]:
-            self._drop(batch)
+            self.delete(batch)
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(min(SWEEP_SECONDS, self._kept_seconds / 2))
-            limit = time.monotonic() - self._kept_seconds
-            for batch in [batch for batch in self._batches.values() if batch.done and batch.ended < limit]:
-                self._drop(batch)
+            await asyncio.sleep(min(SWEEP_SECONDS, self._limits.kept_seconds / 2))
+            now = datetime.now(UTC)
+            done = [batch for batch in self._batches.values() if batch.done]
+            for batch in done:
+                if (now - datetime.fromisoformat(batch.standing.ended)).total_seconds() > self._limits.kept_seconds:
+                    self.delete(batch)
+            await self._shrink([batch for batch in done if not batch.deleted])
 
-    def _make_directory(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory.mkdir(mode=0o700)
+    async def _shrink(self, done: list[Batch]) -> None:
+        """Delete the oldest until the rest have no more bytes than they may."""
+        for batch in done:
+            batch.size = batch.size or await asyncio.to_thread(self._files.size, batch.id)
+        size = sum(batch.size for batch in done)
+        for batch in sorted(done, key=lambda batch: batch.standing.ended):
+            if size <= self._limits.kept_bytes:
+                return
+            size -= batch.size
+            self.delete(batch)
+
+    def _tell(self, batch: Batch) -> None:
+        self._events.emit_batch(batch)
 
 
-def _visible(batch: Batch, identity: Identity, name: str, version: str) -> bool:
-    place = batch.name == name and version in {LATEST, batch.version}
-    return place and (batch.owner == identity.name or identity.may(Action.MANAGE_ALL))
+def _record(
+    identifier: str,
+    identity: Identity,
+    revision: Revision,
+    settings: Settings,
+    total: int,
+    key: str | None,
+    print_: str,
+) -> BatchRecord:
+    return BatchRecord(
+        id=identifier,
+        owner=identity.name,
+        revision=revision,
+        total=total,
+        parallel=settings.parallel,
+        created=now_text(),
+        engine=settings.engine,
+        priority=settings.priority,
+        webhook=settings.webhook,
+        columnar=revision.definition.batchable,
+        key=key or "",
+        fingerprint=print_,
+    )
+
+
+def _at(batch: Batch, name: str, version: str) -> bool:
+    revision = batch.record.revision
+    return revision.name == name and version in {LATEST, revision.version}
+
+
+def _visible(batch: Batch, identity: Identity) -> bool:
+    return batch.record.owner == identity.name or identity.may(Action.MANAGE_ALL)

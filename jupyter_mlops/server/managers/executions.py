@@ -91,7 +91,8 @@ class ExecutionManager:
         self._models = models
         self._scored: dict[str, Scored] = {}
         self._retiring: set[asyncio.Task[None]] = set()
-        self._outdated: set[Scored] = set()
+        self._outdated: dict[str, Scored] = {}
+        """What is held although its version points elsewhere, by revision."""
         self._encoder = msgspec.msgpack.Encoder()
         self._pools: Counter[str] = Counter()
         """How many pools a revision has, those that are about to end included."""
@@ -250,11 +251,16 @@ class ExecutionManager:
         Parameters
         ----------
         revision:
-            One that is in the catalog now.
+            One that was published, and whose blobs are kept.
         """
-        scored = self._of(revision)
+        now = self._catalog.get(revision.name, revision.version)
+        outdated = now is None or now.id != revision.id
+        scored = self._outdated.get(revision.id) if outdated else None
+        scored = scored or self._of(revision)
         scored.holds += 1
         scored.released.clear()
+        if outdated:
+            self.retire(revision)
         return Held(revision, scored, self._touch)
 
     def retire(self, revision: Revision) -> None:
@@ -298,9 +304,11 @@ class ExecutionManager:
         if scored.holds:
             pool = scored.pool
             pool.configure(msgspec.structs.replace(pool.settings, initial_pool_size=0))  # idle ones may go
-            self._outdated.add(scored)
-            await scored.released.wait()
-            self._outdated.discard(scored)
+            self._outdated[revision] = scored
+            while scored.holds:  # it may be held again before this comes to its turn
+                await scored.released.wait()
+            if self._outdated.get(revision) is scored:
+                del self._outdated[revision]
         await self._end(revision, scored.pool)
 
     async def _end(self, revision: str, pool: Pool) -> None:
@@ -349,7 +357,7 @@ class ExecutionManager:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             await self._budget.watch_memory()
-            for scored in [*self._scored.values(), *self._outdated]:
+            for scored in [*self._scored.values(), *self._outdated.values()]:
                 limit = scored.pool.settings.memory_limit
                 for kernel in scored.pool.kernels() if limit else ():
                     with contextlib.suppress(psutil.Error):

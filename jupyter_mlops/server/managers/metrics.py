@@ -14,13 +14,15 @@ class CallMetrics:
 
     Parameters
     ----------
-    calls, seconds:
+    calls, rows, seconds:
         The metric families.
     labels:
         Service and version.
     """
 
-    def __init__(self, calls: Counter, seconds: Histogram, labels: tuple[str, str]) -> None:
+    def __init__(self, calls: Counter, rows: Counter, seconds: Histogram, labels: tuple[str, str]) -> None:
+        self._rows_answered = rows.labels(*labels, "answered")
+        self._rows_failed = rows.labels(*labels, "failed")
         self._seconds = seconds.labels(*labels)
         self._answered = calls.labels(*labels, "answered")
         self._raised = calls.labels(*labels, "raised")
@@ -36,6 +38,11 @@ class CallMetrics:
             self._refused.inc()
         self._seconds.observe(seconds)
 
+    def count_rows(self, answered: int, failed: int) -> None:
+        """Count rows of batches whose results were recorded."""
+        self._rows_answered.inc(answered)
+        self._rows_failed.inc(failed)
+
 
 class Metrics:
     """Every metric of the server, in a registry of its own."""
@@ -44,6 +51,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         names = ("service", "version")
         self._calls = Counter("mlops_calls", "Calls by how they ended.", (*names, "outcome"), registry=self._registry)
+        self._rows = Counter(
+            "mlops_batch_rows", "Recorded rows of batches.", (*names, "outcome"), registry=self._registry
+        )
         self._seconds = Histogram(
             "mlops_call_seconds", "Time from acceptance to answer.", names, buckets=_SECONDS, registry=self._registry
         )
@@ -53,7 +63,7 @@ class Metrics:
 
     def of(self, service: str, version: str) -> CallMetrics:
         """The counts of one version."""
-        return CallMetrics(self._calls, self._seconds, (service, version))
+        return CallMetrics(self._calls, self._rows, self._seconds, (service, version))
 
     def show_pool(self, service: str, version: str, *, idle: int, busy: int, waiting: int, deaths: int) -> None:
         """Set what one pool holds now."""

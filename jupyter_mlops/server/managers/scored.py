@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import msgspec
-
-from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied
-from jupyter_mlops.inputs import InputReader, Rows, RowsReader
-from jupyter_mlops.schema.channel import Reply
+from jupyter_mlops.inputs import InputReader, RowsReader
+from jupyter_mlops.schema.channel import Slice
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.kernels.pool import Pool
+from jupyter_mlops.server.kernels.slicing import Job, SliceEnd
 from jupyter_mlops.server.managers.metrics import CallMetrics
 
 
@@ -32,64 +28,49 @@ class Scored:
 
 
 class Held:
-    """One revision that somebody works through, call by call; made by `ExecutionManager.hold`."""
+    """One revision that somebody works through, slice by slice; made by `ExecutionManager.hold`."""
 
     def __init__(self, revision: Revision, scored: Scored, touch: Callable[[], None]) -> None:
         self.revision = revision
         self._scored = scored
         self._touch = touch
-        self._encoder = msgspec.msgpack.Encoder()
         self._released = False
 
-    def check(self, body: bytes) -> bytes:
-        """Check the inputs of one call; what `call` takes. May be asked by any thread.
-
-        Raises
-        ------
-        InvalidInput
-            With the JSON path and the expected type of the first value that does not fit.
-        """
-        return self._encoder.encode(self._scored.reader.read(body))
-
-    async def call(self, inputs: bytes | Path) -> Reply:
-        """Run one call; waiting for a kernel is not counted in its deadline.
+    async def run_slice(self, request: Slice, batch: str, rank: int, begun: Callable[[Job], None]) -> SliceEnd:
+        """Run a slice of a batch; waiting for a kernel is not counted in the deadline of its rows.
 
         Parameters
         ----------
-        inputs:
-            What `check` returned, or a file that holds the JSON that was checked.
+        request:
+            What to run.
+        batch, rank:
+            Batches of one rank take turns, those of a greater one go first.
+        begun:
+            Is given what `stop_slice` takes.
 
         Raises
         ------
-        InvalidInput, KernelDied, DeadlineExceeded, Unavailable
-            As their names say.
+        Unavailable, Conflict
+            When no kernel can be started.
         """
-        scored, timeout = self._scored, self.revision.definition.timeout
         self._touch()
-        started = time.monotonic()
-        outcome = None
+        pool, timeout = self._scored.pool, self.revision.definition.timeout
         try:
-            if isinstance(inputs, Path):
-                reply = await scored.pool.call(b"", timeout, checked=False, path=str(inputs), patient=True)
-            elif scored.rows is not None:
-                row = msgspec.msgpack.decode(inputs)
-                rows = Rows({name: [value] for name, value in row.items()}, 1, single=True)
-                reply = await scored.pool.call(b"", timeout, checked=True, rows=rows, patient=True)
-            else:
-                reply = await scored.pool.call(inputs, timeout, checked=True, patient=True)
-            outcome = reply.outcome
-        except (KernelDied, DeadlineExceeded, InvalidInput):
-            outcome = -1
-            raise
+            return await pool.run_slice(request, batch=batch, priority=rank, timeout=timeout, begun=begun)
         finally:
             self._touch()
-            if outcome is not None:  # else nothing ran: it was taken back, or will be tried again
-                scored.metrics.count(time.monotonic() - started, outcome)
-        return reply
 
-    def room(self) -> int:
-        """How many calls one may have under way: half of those that may wait, so that others find a place."""
-        return max(1, self._scored.pool.settings.queue_limit // 2)
+    def stop_slice(self, job: Job, *, gently: bool) -> None:
+        """End a slice at once, or gently after the row that runs."""
+        self._scored.pool.stop_slice(job, gently=gently)
+
+    def count(self, answered: int, failed: int) -> None:
+        """Count rows that have been recorded."""
+        self._scored.metrics.count_rows(answered, failed)
+
+    def width(self) -> int:
+        """How many kernels there may be."""
+        return self._scored.pool.maximum()
 
     def cannot_start(self) -> bool:
         """Whether there is no kernel, and starting one failed."""
@@ -97,7 +78,7 @@ class Held:
         return not pool.kernels() and bool(pool.last_error())
 
     def release(self) -> None:
-        """Say that no more calls will come."""
+        """Say that no more slices will come."""
         if not self._released:
             self._released = True
             self._scored.holds -= 1

@@ -25,7 +25,6 @@ from jupyter_mlops.schema.snapshots import Environment, Manifest
 from jupyter_mlops.schema.types import check_name
 from jupyter_mlops.server.kernels.environments import Environments
 from jupyter_mlops.server.managers.access import require
-from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog, view
 from jupyter_mlops.server.managers.definitions import definition_of
 from jupyter_mlops.server.managers.differences import differences
@@ -64,7 +63,6 @@ class ServiceManager:
         events: Events,
         pools: PoolManager,
         environments: Environments,
-        batches: BatchManager,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -74,7 +72,6 @@ class ServiceManager:
         self._events = events
         self._pools = pools
         self._environments = environments
-        self._batches = batches
         # One publish of a name at a time, so that two cannot take the same version number.
         self.publishing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -232,7 +229,6 @@ class ServiceManager:
             revision = self._catalog.mine(identity, name, version)
             held = await self._store.delete(name, revision.version)
             self._catalog.remove(revision)
-            await self._batches.forget(name, revision.version)
             self._executions.retire(revision)
         await self._uploads.release(held)
         if revision.definition.environment:

@@ -148,6 +148,13 @@ class BatchStore:
 
         return await self._database.run(work)
 
+    async def standing(self, batch: str) -> Standing:
+        """How a batch stands."""
+        query = select(batches).where(batches.c.id == batch)
+        return await self._database.run(
+            lambda connection: _standing(connection, connection.execute(query).mappings().one())
+        )
+
     async def chunks(self, batch: str) -> list[Chunk]:
         """The chunks of a batch's inputs, in order."""
         query = select(batches.c.chunks).where(batches.c.id == batch)
