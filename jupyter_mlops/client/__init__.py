@@ -1,6 +1,7 @@
 """The client: publish, find and call services from any Python program. Needs neither Jupyter nor IPython."""
 
-from jupyter_mlops.client.batch import Batch, BatchResponse
+from jupyter_mlops.client.batch import Batch
+from jupyter_mlops.client.batch_results import BatchResponse
 from jupyter_mlops.client.deploy import DeployClient
 from jupyter_mlops.client.response import ServiceResponse
 from jupyter_mlops.client.service import Service

@@ -2,140 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from typing import Any, Self
 
 import msgspec
 
-from jupyter_mlops.client.files import FILE_SECONDS, download
+from jupyter_mlops.client.batch_files import BatchFiles
+from jupyter_mlops.client.batch_frames import SUCCESS, with_inputs
+from jupyter_mlops.client.batch_results import BatchResponse, Load, RowResult
+from jupyter_mlops.client.batch_rows import POLL_SECONDS, BatchRows
+from jupyter_mlops.client.batch_upload import Submission
+from jupyter_mlops.client.files import FILE_SECONDS
 from jupyter_mlops.client.response import ServiceResponse
+from jupyter_mlops.client.sources import Source
 from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.errors import DeadlineExceeded, InvalidRequest, NotFound
-from jupyter_mlops.schema.batches import BatchState, BatchWebServiceResult, StartBatchExecutionResponse
-from jupyter_mlops.schema.types import Parameter, ValueType
+from jupyter_mlops.schema.batches import ENDED, BatchProgress, BatchState, BatchWebServiceResult
+from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.types import Parameter
 
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 2.0
-ENDED = frozenset({BatchState.COMPLETE, BatchState.FAILED})
-
-
-class BatchResponse:
-    """How far a batch was when it was asked, and the results there were, each at the index of its record.
-
-    Parameters
-    ----------
-    api:
-        The service's path.
-    execution_id:
-        The batch.
-    result:
-        The server's answer.
-    outputs:
-        The service's declared outputs.
-    rows:
-        What names the rows of `to_frame`: the index of the DataFrame that the records came from.
-    """
-
-    def __init__(
-        self,
-        api: str,
-        execution_id: str,
-        result: BatchWebServiceResult,
-        outputs: tuple[Parameter, ...],
-        rows: Any = None,
-    ) -> None:
-        self._api = api
-        self._execution_id = execution_id
-        self._result = result
-        self._declared = outputs
-        self._rows = rows
-
-    @property
-    def api(self) -> str:
-        """The service's path."""
-        return self._api
-
-    @property
-    def execution_id(self) -> str:
-        """The batch."""
-        return self._execution_id
-
-    @property
-    def state(self) -> str:
-        """`Pending`, `Ready`, `InProgress`, `Complete` or `Failed`."""
-        return self._result.state.value
-
-    @property
-    def completed_item_count(self) -> int:
-        """How many records have been processed."""
-        return self._result.completed_item_count
-
-    @property
-    def total_item_count(self) -> int:
-        """How many records there are."""
-        return self._result.total_item_count
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self._result.state in ENDED
-
-    @property
-    def errors(self) -> dict[int, str]:
-        """The error of each record that failed, or has not been processed, by its index."""
-        results = self._result.batch_execution_results
-        return {index: result.error_message for index, result in enumerate(results) if not result.success}
-
-    def execution(self, index: int) -> ServiceResponse:
-        """The result of one record.
-
-        Parameters
-        ----------
-        index:
-            Which record, from 0.
-
-        Raises
-        ------
-        NotFound
-            When there is none, or none yet.
-        """
-        if not 0 <= index < self.total_item_count:
-            raise NotFound(f"there is no record {index}; the batch has {self.total_item_count}")
-        results = self._result.batch_execution_results
-        if index >= len(results):
-            raise NotFound(f"record {index} has not been processed yet; the batch is {self.state}")
-        return ServiceResponse(self._api, results[index], self._declared)
-
-    def to_frame(self) -> Any:
-        """The outputs as a DataFrame: a row for each record and a column for each output.
-
-        What is missing is missing there too. When records failed, a last column `error` says why.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Its index is that of the DataFrame that the records came from, else it counts from 0.
-        """
-        import pandas as pd
-
-        count = len(self._result.batch_execution_results)
-        executions = [self.execution(index) for index in range(count)]
-        columns = {
-            one.name: _cells([execution.outputs[one.name] for execution in executions], one) for one in self._declared
-        }
-        if self.errors:
-            columns["error" if "error" not in columns else "error_"] = [execution.error for execution in executions]
-        return pd.DataFrame(columns, index=pd.RangeIndex(count) if self._rows is None else self._rows[:count])
-
-    def __repr__(self) -> str:
-        failed = f", {len(self.errors)} without an answer" if self.errors else ""
-        done = f"{self.completed_item_count} of {self.total_item_count}{failed}"
-        return f"<BatchResponse of {self._api}: {self.state}, {done}>"
+FEW = 50
+"""Rows whose inputs are asked for one by one, rather than all of them."""
+ASYNC_SECONDS = 5.0
 
 
-class Batch:
+class Batch(BatchFiles):
     """A batch of a service; made by `Service.batch`, or for one that exists by `Service.get_batch`.
+
+    Iterating over it gives each result as soon as it is there; `await` waits for its end.
 
     Parameters
     ----------
@@ -145,14 +41,24 @@ class Batch:
         The service's path.
     outputs:
         The service's declared outputs.
-    records:
-        One dict of inputs for each call, as they are sent.
+    source:
+        The records; None for a batch that exists.
     parallel_count:
         How many of them may run at a time.
     execution_id:
         The batch, when it exists.
-    rows:
-        What names the rows of the results.
+    options:
+        `priority`, `engine` and `webhook`, as they are sent.
+    key:
+        What the server knows its start by, so that starting it twice starts it once; one is made up without.
+
+    Examples
+    --------
+    >>> job = service.batch([{"hp": 120, "wt": 2.8}, {"hp": 90, "wt": 2.2}]).start()
+    >>> job.wait(progress=False).state
+    'Complete'
+    >>> job.execution(0).output("answer")
+    42.9
     """
 
     def __init__(
@@ -160,18 +66,22 @@ class Batch:
         transport: Transport,
         api: str,
         outputs: tuple[Parameter, ...],
-        records: list[dict[str, Any]] | None = None,
+        source: Source | None = None,
         parallel_count: int = 10,
         execution_id: str | None = None,
-        rows: Any = None,
+        options: dict[str, str | None] | None = None,
+        key: str | None = None,
     ) -> None:
         self._transport = transport
         self._service = api
         self._outputs = outputs
-        self._records = records or []
+        self._source = source
         self._parallel_count = parallel_count
         self._execution_id = execution_id
-        self._rows = rows
+        self._submission: Submission | None = None
+        if source is not None:
+            query = {"parallelCount": parallel_count, **(options or {})}
+            self._submission = Submission(transport, self.api, source, query, key)
         self._last: BatchResponse | None = None
 
     @property
@@ -181,8 +91,11 @@ class Batch:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The inputs of each call, as they are sent; empty for a batch that was found by its id."""
-        return self._records
+        """The inputs of each call, as they are sent.
+
+        Empty for records that come from a file or an iterator, and for a batch that was found by its id.
+        """
+        return [] if self._source is None else self._source.records
 
     @property
     def parallel_count(self) -> int:
@@ -197,17 +110,35 @@ class Batch:
     def start(self) -> Self:
         """Send the records and let the server begin; a batch that was started is left as it is.
 
-        All records are processed by the revision that the version has now. This is never sent twice: when the
-        connection breaks, `Service.list_batch_executions` tells whether it arrived.
+        All records are processed by the revision that the version has now. When the connection breaks, this is sent
+        again; whatever arrives, the server starts one batch only. It may be called again after an error, too.
+
+        Raises
+        ------
+        InvalidInput
+            With the place of the first value that does not fit, such as `$[3].hp`.
+        ServerUnreachable
+            When the connection broke several times.
         """
         if self._execution_id is None:
-            path = f"{self.api}?parallelCount={self._parallel_count}"
-            answer = self._transport.request("POST", path, self._records, usual=FILE_SECONDS)
-            self._execution_id = msgspec.json.decode(answer, type=StartBatchExecutionResponse).BatchExecutionId
+            assert self._submission is not None
+            self._execution_id = self._submission.send()
         return self
 
     def cancel(self) -> Self:
-        """Stop it, and delete it with its results and files, in whichever state it is.
+        """Stop it; results that were recorded are kept, and `retry_failed` or `delete` may follow.
+
+        Raises
+        ------
+        InvalidRequest
+            When it was not started.
+        """
+        self._transport.request("POST", self._path("/cancel"))
+        self._last = None
+        return self
+
+    def delete(self) -> Self:
+        """Stop it if it runs, and delete it with its results and files.
 
         Raises
         ------
@@ -218,15 +149,39 @@ class Batch:
         self._last = None
         return self
 
+    def retry_failed(self) -> Self:
+        """Let the records that failed be processed again; their results are replaced.
+
+        Raises
+        ------
+        Conflict
+            While it runs.
+        InvalidRequest
+            When it was not started.
+        """
+        self._transport.request("POST", self._path("/retry"))
+        self._last = None
+        return self
+
     def state(self) -> str:
-        """How it is now: `Pending`, `Ready`, `InProgress`, `Complete` or `Failed`.
+        """How it is now: `Pending`, `Ready`, `InProgress`, `Complete`, `Failed` or `Cancelled`.
 
         Raises
         ------
         InvalidRequest
             When it was not started.
         """
-        return self._look(partial=False).state
+        return self.progress().state.value
+
+    def progress(self) -> BatchProgress:
+        """How far it is now: counts, rate, time left, and kinds of errors.
+
+        Raises
+        ------
+        InvalidRequest
+            When it was not started.
+        """
+        return self._rows().progress()
 
     def results(self, show_partial_results: bool = True) -> BatchResponse | None:  # noqa: FBT001, FBT002  # as it was
         """How far it is, and the results there are; None when it was not started.
@@ -238,8 +193,31 @@ class Batch:
         """
         return None if self._execution_id is None else self._look(partial=show_partial_results)
 
+    def execution(self, index: int) -> ServiceResponse:
+        """The result of one record.
+
+        Parameters
+        ----------
+        index:
+            Which record, from 0.
+
+        Raises
+        ------
+        NotFound
+            When there is none, or none yet.
+        InvalidRequest
+            When it was not started.
+        """
+        found = next(self._rows().lines(offset=max(index, 0), limit=1), None)
+        if found is None or found.index != index:
+            seen = self.progress()
+            if not 0 <= index < seen.total:
+                raise NotFound(f"there is no record {index}; the batch has {seen.total}")
+            raise NotFound(f"record {index} has not been processed yet; the batch is {seen.state}")
+        return found
+
     def results_frame(self) -> Any:
-        """The outputs there are as a DataFrame, a row for each record; `BatchResponse.to_frame` tells more.
+        """The outputs there are as a DataFrame, a row for each record; `to_frame` tells more.
 
         Raises
         ------
@@ -248,10 +226,51 @@ class Batch:
         """
         return self._look(partial=True).to_frame()
 
-    to_frame = results_frame
+    def to_frame(self) -> Any:
+        """What has been recorded as a DataFrame: inputs, outputs, and what became of each row.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column for each input and each output, and `_success`, `_error`, `_attempt` and `_seconds`. Its index is
+            that of the DataFrame that the records came from, else the place of the record.
+
+        Raises
+        ------
+        InvalidRequest
+            When it was not started.
+        """
+        return self._with_inputs(self._rows().frame())
+
+    def failed(self) -> Any:
+        """The rows that failed, as `to_frame` gives them.
+
+        Raises
+        ------
+        InvalidRequest
+            When it was not started.
+        """
+        frame = self._rows().frame()
+        return self._with_inputs(frame[~frame[SUCCESS]])
+
+    def __iter__(self) -> Iterator[RowResult]:
+        """Each result as soon as it is there, until the batch has ended."""
+        return self._rows().as_they_come()
+
+    def in_order(self) -> Iterator[RowResult]:
+        """Each result in the order of the records, as soon as those before it are there.
+
+        Raises
+        ------
+        InvalidRequest
+            When it was not started.
+        """
+        return self._rows().in_order()
 
     def wait(self, timeout: float | None = None, progress: bool = True) -> BatchResponse:  # noqa: FBT001, FBT002
         """Wait until it has ended, with a progress bar; an interrupt ends the waiting, and not the batch.
+
+        A server that is started again meanwhile is waited for.
 
         Parameters
         ----------
@@ -275,87 +294,83 @@ class Batch:
         from tqdm.auto import tqdm
 
         until = None if timeout is None else time.monotonic() + timeout
-        pause = FIRST_PAUSE
-        seen = self._look(partial=False)
-        with tqdm(total=seen.total_item_count, desc=self._service, unit="rows", disable=not progress) as bar:
+        rows = self._rows()
+        seen = rows.progress()
+        with tqdm(total=seen.total, desc=self._service, unit="rows", disable=not progress) as bar:
             while True:
-                bar.total = seen.total_item_count
-                bar.update(seen.completed_item_count - bar.n)
-                if seen.ended:
-                    return seen
-                left = LONGEST_PAUSE if until is None else until - time.monotonic()
+                bar.total = seen.total
+                bar.update(seen.completed - bar.n)
+                if seen.failed or seen.reason:
+                    bar.set_postfix_str(seen.reason or f"{seen.failed} failed")
+                if seen.state in ENDED:
+                    return self._response(seen)
+                left = POLL_SECONDS if until is None else until - time.monotonic()
                 if left <= 0:
-                    done = f"{seen.completed_item_count} of {seen.total_item_count} records"
                     raise DeadlineExceeded(
-                        f"the batch {self._execution_id} has processed {done} in {timeout} seconds; it goes on: "
-                        "wait() again, or cancel()"
+                        f"the batch {self._execution_id} has processed {seen.completed} of {seen.total} records in "
+                        f"{timeout} seconds; it goes on: wait() again, or cancel()"
                     )
-                time.sleep(min(pause, left))
-                pause = min(pause * 1.5, LONGEST_PAUSE)
-                seen = self._look(partial=False)
+                seen = rows.next_progress(seen, min(left, POLL_SECONDS))
 
-    def list_artifacts(self, index: int) -> list[str]:
-        """Names of the files that one record's call wrote.
-
-        Parameters
-        ----------
-        index:
-            Which record, from 0.
-        """
-        return msgspec.json.decode(self._transport.request("GET", self._path(f"/{index}/files")), type=list[str])
-
-    def artifact(self, index: int, file_name: str) -> bytes:
-        """A file that one record's call wrote.
-
-        Parameters
-        ----------
-        index:
-            Which record, from 0.
-        file_name:
-            One of `list_artifacts`.
-        """
-        path = self._path(f"/{index}/files/{segment(file_name)}")
-        return self._transport.request("GET", path, usual=FILE_SECONDS)
-
-    def download(self, index: int, file_name: str | None = None, destination: str | Path | None = None) -> list[str]:
-        """Copy files that one record's call wrote here, and return their paths.
-
-        Parameters
-        ----------
-        index:
-            Which record, from 0.
-        file_name:
-            One of `list_artifacts`; all of them when there is none.
-        destination:
-            The directory to write them into, the working directory when there is none.
-
-        Raises
-        ------
-        InvalidRequest
-            When the directory does not exist, or the batch was not started.
-        """
-        folder = Path.cwd() if destination is None else Path(destination)
-        path = self._path(f"/{index}/files")
-        if not folder.is_dir():
-            raise InvalidRequest(f"there is no directory {str(folder)!r}; make it first", fields="destination")
-        names = self.list_artifacts(index) if file_name is None else [file_name]
-        return [str(download(self._transport, f"{path}/{segment(name)}", folder, name)) for name in names]
+    def __await__(self) -> Generator[Any, None, BatchResponse]:
+        """Wait until it has ended, and let other tasks run meanwhile; gives what `wait` returns."""
+        return self._ended().__await__()
 
     def __repr__(self) -> str:
-        what = f"batch {self._execution_id}" if self._execution_id else f"{len(self._records)} records, not started"
-        return f"<Batch of {self._service}: {what}>"
+        if self._execution_id:
+            return f"<Batch of {self._service}: batch {self._execution_id}>"
+        count = None if self._source is None else self._source.count
+        return f"<Batch of {self._service}: {'' if count is None else f'{count} '}records, not started>"
+
+    async def _ended(self) -> BatchResponse:
+        rows = self._rows()
+        seen = await asyncio.to_thread(rows.progress)
+        while seen.state not in ENDED:
+            seen = await asyncio.to_thread(rows.next_progress, seen, ASYNC_SECONDS)
+        return self._response(seen)
 
     def _look(self, *, partial: bool) -> BatchResponse:
-        path = self._path(f"?showPartialResults={str(partial).lower()}")
         if self._last is None:
-            answer = self._transport.request("GET", path, usual=FILE_SECONDS)
-            result = msgspec.json.decode(answer, type=BatchWebServiceResult)
-            assert self._execution_id is not None
-            seen = BatchResponse(self._service, self._execution_id, result, self._outputs, self._rows)
+            found = self._results(f"?showPartialResults={str(partial).lower()}")
+            results = found.batch_execution_results
+            seen = self._answer(found.state, found.completed_item_count, found.total_item_count, lambda _, __: results)
             if not seen.ended:
                 return seen
-            self._last = seen  # it cannot change any more
+            self._last = seen  # it cannot change any more, but by retry_failed
         return self._last
+
+    def _response(self, seen: BatchProgress) -> BatchResponse:
+        """The results of a batch that has ended, which are only got when they are wanted."""
+
+        def load(offset: int, limit: int | None) -> tuple[WebServiceResult, ...]:
+            return self._results(f"?offset={offset}&limit={limit}" if limit else "").batch_execution_results
+
+        return self._answer(seen.state, seen.completed, seen.total, load)
+
+    def _answer(self, state: BatchState, completed: int, total: int, load: Load) -> BatchResponse:
+        assert self._execution_id is not None
+        rows = None if self._source is None else self._source.rows
+        return BatchResponse(self._service, self._execution_id, state, completed, total, self._outputs, load, rows)
+
+    def _results(self, query: str) -> BatchWebServiceResult:
+        answer = self._transport.request("GET", self._path(query), usual=FILE_SECONDS)
+        return msgspec.json.decode(answer, type=BatchWebServiceResult)
+
+    def _with_inputs(self, frame: Any) -> Any:
+        return with_inputs(frame, self._inputs(frame.index), None if self._source is None else self._source.rows)
+
+    def _inputs(self, index: Any) -> Any:
+        """A DataFrame of the inputs of some rows: from here, when they are here, else from the server."""
+        import pandas as pd
+
+        here = self.records
+        if not here and len(index) <= FEW:
+            found = [self._rows().inputs(offset=row, limit=1) for row in index]
+            return pd.DataFrame([row for rows in found for row in rows])
+        return pd.DataFrame(here or self._rows().inputs()).iloc[index]
+
+    def _rows(self) -> BatchRows:
+        return BatchRows(self._transport, self._path(), self._service, self._outputs)
 
     def _path(self, rest: str = "") -> str:
         if self._execution_id is None:
@@ -366,15 +381,3 @@ class Batch:
 def executions(transport: Transport, api: str) -> list[str]:
     """Ids of the caller's batches of a service, oldest first."""
     return msgspec.json.decode(transport.request("GET", f"{api}/batch"), type=list[str])
-
-
-def _cells(values: list[Any], declared: Parameter) -> Any:
-    """A column, whose cells may be arrays and frames themselves."""
-    if declared.type not in {ValueType.VECTOR, ValueType.MATRIX, ValueType.DATA_FRAME}:
-        return values
-    import numpy as np
-
-    cells = np.empty(len(values), dtype=object)
-    for index, value in enumerate(values):
-        cells[index] = value
-    return cells

@@ -23,6 +23,7 @@ LOST_SECONDS = 60.0
 """How long a server may be away, for it may be starting again, before whoever waits for a batch gives up."""
 POLL_SECONDS = 25.0
 """How long the server holds back an answer while nothing is new."""
+PAUSE = 0.2
 PAGE = 1000
 
 _GRACE = 30.0
@@ -63,7 +64,7 @@ class BatchRows:
         seen:
             What is known.
         seconds:
-            How long to wait.
+            How long to wait; parts of a second are waited here.
 
         Raises
         ------
@@ -71,9 +72,11 @@ class BatchRows:
             When the server stayed away for `LOST_SECONDS`.
         """
         lost_since = None
+        if seconds < 1:
+            time.sleep(min(seconds, PAUSE))
         while True:
             try:
-                return self._progress(f"?after={seen.sequence}&wait={seconds:.3f}", seconds + _GRACE)
+                return self._progress(f"?after={seen.sequence}&wait={int(seconds)}", seconds + _GRACE)
             except (ServerUnreachable, Unavailable):
                 lost_since = lost_since or time.monotonic()
                 if time.monotonic() - lost_since > LOST_SECONDS:

@@ -20,6 +20,10 @@ from jupyter_mlops.schema.batches import StartBatchExecutionResponse
 SHOWN_FROM = 8 * 2**20
 """Bytes from which a bar shows how much has been sent."""
 
+BROKEN_SECONDS = 60.0
+PAUSE = 0.5
+KEY = "Idempotency-Key"
+
 _PIECE = 2**20
 
 
@@ -104,16 +108,16 @@ class Submission:
     def _post(self) -> bytes:
         if self._upload is None:
             self._upload = Upload(*self._source.body(arrow=self._arrow))
-        until = time.monotonic() + FILE_SECONDS
+        until = time.monotonic() + BROKEN_SECONDS
         while True:
             try:
                 return self._transport.request(
                     "POST", self._path, content=self._upload, usual=FILE_SECONDS, key=self._key
                 )
             except Conflict as error:  # the server has not noticed yet that an earlier try was broken off
-                if error.retry_after is None or time.monotonic() > until:
+                if error.fields != KEY or time.monotonic() > until:
                     raise
-                time.sleep(error.retry_after)
+                time.sleep(PAUSE)
 
     def _close(self) -> None:
         if self._upload is not None:

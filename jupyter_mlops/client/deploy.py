@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import msgspec
+
+from jupyter_mlops.client.batch import Batch
 from jupyter_mlops.client.connect import Auth, connect
 from jupyter_mlops.client.definition import ServiceDefinition
 from jupyter_mlops.client.lookup import find, services_path
@@ -12,8 +15,9 @@ from jupyter_mlops.client.pools import configure, pool_path
 from jupyter_mlops.client.service import Service, make_service
 from jupyter_mlops.client.session import Session, create_session, get_session, sessions
 from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots
-from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.errors import InvalidRequest, NotFound
+from jupyter_mlops.schema.batches import BatchProgress
 from jupyter_mlops.schema.pools import PoolSettings
 
 _OPTIONS = (
@@ -122,6 +126,22 @@ class DeployClient:
             raise InvalidRequest(f"say which version of {name!r} to delete: delete_service({name!r}, version='1.0')")
         self._transport.request("DELETE", services_path(name, version))
         return True
+
+    def get_batch(self, batch_id: str) -> Batch:
+        """Find a batch of yours, of whichever service, by its id.
+
+        Raises
+        ------
+        NotFound
+            When you have none of that id.
+        """
+        answer = self._transport.request("GET", f"/batches/{segment(batch_id)}")
+        found = msgspec.json.decode(answer, type=BatchProgress)
+        return self.get_service(found.name, found.version).get_batch(batch_id)
+
+    def batches(self) -> list[BatchProgress]:
+        """How far your batches of all services are, the newest first; for Owners everybody's."""
+        return msgspec.json.decode(self._transport.request("GET", "/batches"), type=list[BatchProgress])
 
     def create_session(self, name: str | None = None, snapshot: Snapshot | str | None = None) -> Session:
         """Open a session: a Python on the server that is driven from here.

@@ -15,9 +15,9 @@ from jupyter_mlops.client.batch import Batch, executions
 from jupyter_mlops.client.encoding import encode, encode_column
 from jupyter_mlops.client.history import History
 from jupyter_mlops.client.pools import Pool, configure, look
-from jupyter_mlops.client.records import read_records
 from jupyter_mlops.client.response import Asked, ServiceResponse
 from jupyter_mlops.client.sample import is_column
+from jupyter_mlops.client.sources import source_of
 from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, InvalidRequest, KernelDied
 from jupyter_mlops.schema.executions import WebServiceResult
@@ -121,27 +121,54 @@ class Service(History):
         outputs = self._view.output_parameter_definitions
         return ServiceResponse(self._alias, result, outputs, several=several, asked=asked)
 
-    def batch(self, records: Any, parallel_count: int = 10) -> Batch:
+    def batch(
+        self,
+        records: Any,
+        parallel_count: int = 10,
+        *,
+        format: str | None = None,  # noqa: A002  # the word for it
+        priority: str | None = None,
+        engine: str | None = None,
+        webhook: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Batch:
         """Prepare a batch: a call for each record, answered when it is asked for its results. Nothing is sent yet.
 
         Parameters
         ----------
         records:
-            A DataFrame, a dict of equally long lists, or a list of dicts. Of a DataFrame and a dict, columns that are
-            no inputs are left out.
+            A DataFrame, a dict of equally long lists, a list or an iterator of dicts, a pyarrow Table, or a path or an
+            open file of CSV, TSV, NDJSON, JSON, Arrow (Feather) or Parquet. Of DataFrames, Tables and dicts, columns
+            that are no inputs are left out.
         parallel_count:
             How many records may be processed at a time.
+        format:
+            Of a file whose name does not tell: `csv`, `tsv`, `ndjson`, `json`, `arrow`, `arrow-stream` or `parquet`.
+        priority:
+            `low`, `normal` or `high`: which of the batches that wait for the same kernels go first.
+        engine:
+            `local`, or `dask` where the server has a Dask scheduler.
+        webhook:
+            A URL that the server tells of the end; its host must be one that the server's setting allows.
+        idempotency_key:
+            What the server knows the start by, so that it starts one batch however often it is sent; made up without.
 
         Raises
         ------
         InvalidRequest
             When the service has no inputs, or a value does not fit.
+
+        Examples
+        --------
+        >>> service.batch("cars.parquet", priority="low").start().wait().state
+        'Complete'
         """
         inputs = self._view.input_parameter_definitions
         if not inputs:
             raise InvalidRequest("Attempt to batch a service with void inputs.")
-        rows = records.index if hasattr(records, "columns") and hasattr(records, "iloc") else None
-        return self._batch(records=read_records(records, inputs), parallel_count=parallel_count, rows=rows)
+        options = {"priority": priority, "engine": engine, "webhook": webhook}
+        source = source_of(records, inputs, format)
+        return self._batch(source=source, parallel_count=parallel_count, options=options, key=idempotency_key)
 
     def get_batch(self, execution_id: str) -> Batch:
         """A batch that was started before, by its id; nothing is asked of the server yet."""

@@ -32,6 +32,7 @@ from jupyter_mlops.errors import (
     TooLarge,
     TooManyRequests,
     Unavailable,
+    UnsupportedMediaType,
 )
 from jupyter_mlops.schema.base import API_VERSION
 from jupyter_mlops.schema.errors import ErrorBody
@@ -186,6 +187,8 @@ class Transport:
         ------
         MLOpsError
             As `request` does; a broken connection raises while the pieces are taken too.
+        UnsupportedMediaType
+            When the server answers with another media type.
         """
         wait = self._wait(None, usual)
         with contextlib.ExitStack() as stack:
@@ -193,7 +196,11 @@ class Transport:
             def send(address: Address) -> Iterator[bytes]:
                 answered = self._answered(address, "GET", path, None, wait, None, {"Accept": accept}, preload=False)
                 response = stack.enter_context(answered)
-                return iter(()) if response is None else response.stream(_PIECE)
+                assert response is not None, "only of a DELETE the answer may be lost"
+                given = response.headers.get("Content-Type", "")
+                if given.partition(";")[0].strip().lower() != accept:
+                    raise UnsupportedMediaType(f"{address.url} answers with {given[:80]!r}, not with {accept}")
+                return response.stream(_PIECE)
 
             yield self._tried(send)
 
