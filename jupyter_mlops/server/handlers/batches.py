@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from jupyter_mlops.errors import InvalidRequest
-from jupyter_mlops.records.formats import of_content_type
+from jupyter_mlops.records.formats import MEDIA_TYPES, Format, of_content_type
 from jupyter_mlops.schema.access import Action
 from jupyter_mlops.schema.batches import BatchProgress, BatchWebServiceResult, StartBatchExecutionResponse
 from jupyter_mlops.schema.operations import CONSUMPTION, Argument
@@ -19,6 +19,7 @@ from jupyter_mlops.server.managers.batch_submission import Asked
 BATCH_LIMIT = 16 * 2**30
 LONGEST_WAIT = 30
 MOST = 2**53
+ARROW = MEDIA_TYPES[Format.ARROW_STREAM]
 _KEY = "Idempotency-Key"
 _COUNT = (
     "Number of threads used to process entries in the batch. Default value is 10. Please make sure not to use too high "
@@ -180,7 +181,7 @@ class Batch(BatchHandler):
         CONSUMPTION,
         Action.CONSUME,
         gives={200: BatchWebServiceResult},
-        refuses=(404,),
+        refuses=(404, 415),
         arguments=(
             Argument("showPartialResults", bool, _PARTIAL),
             FIRST,
@@ -192,12 +193,16 @@ class Batch(BatchHandler):
     async def get(self, name: str, version: str, execution_id: str) -> None:
         """Say how far a batch is, and give the results there are, each in its place.
 
-        With `Accept: application/x-ndjson` the results come one on each line, with `index`, `attempt` and `seconds`.
+        With `Accept: application/x-ndjson` the results come one on each line, with `index`, `attempt` and `seconds`;
+        with `Accept: application/vnd.apache.arrow.stream` as columns.
         """
         batch = self.found(execution_id, name, version)
         partial, offset, limit = self._partial(), self.number("offset", 0) or 0, self.number("limit")
-        answers = self.managers.batches.answers
-        if "application/x-ndjson" in self.request.headers.get("Accept", ""):
+        answers, accept = self.managers.batches.answers, self.request.headers.get("Accept", "")
+        if ARROW in accept:
+            columns = answers.arrow(batch, offset=offset, limit=limit)
+            await self.send(contextlib.aclosing(columns), ARROW, "results.arrows")
+        elif "application/x-ndjson" in accept:
             after = self.number("after", 0) if self.get_query_argument("order", "row") == "completion" else None
             lines = answers.lines(batch, offset=offset, limit=limit, after=after)
             await self.send(contextlib.aclosing(lines), "application/x-ndjson", "results.ndjson")

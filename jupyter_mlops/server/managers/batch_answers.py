@@ -13,6 +13,7 @@ import msgspec
 
 from jupyter_mlops.errors import InvalidRequest, NotFound
 from jupyter_mlops.schema.batches import BatchArtifact, BatchWebServiceResult
+from jupyter_mlops.server.managers.arrow_rows import ArrowRows
 from jupyter_mlops.server.managers.batch import Batch
 from jupyter_mlops.server.managers.batch_rows import PIECE, Attempts, Row, elements, input_lines, lines, pieces, rows
 from jupyter_mlops.server.stores.batch_files import BatchFiles
@@ -84,6 +85,22 @@ class BatchAnswers:
             attempts = Attempts(await self._store.tries(batch.id))
             found = await self.rows(batch, offset=offset, limit=limit, after=after)
             async for piece in _stepped(pieces(lines(found, attempts))):
+                yield piece
+
+    async def arrow(self, batch: Batch, *, offset: int = 0, limit: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The results there are, as a stream of Apache Arrow.
+
+        Raises
+        ------
+        UnsupportedMediaType
+            When pyarrow is not installed.
+        """
+        with batch.in_use(self._unused):
+            writer = await asyncio.to_thread(ArrowRows, batch.record.revision.definition)
+            attempts = Attempts(await self._store.tries(batch.id))
+            stop = _stop(batch, offset, limit)
+            recorded = await self._store.slices(batch.id, offset, stop)
+            async for piece in _stepped(writer.pieces(self._files, batch.id, recorded, attempts, offset, stop)):
                 yield piece
 
     async def rows(
