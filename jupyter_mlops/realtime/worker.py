@@ -193,7 +193,8 @@ class Worker(asyncio.Protocol):
         else:
             from jupyter_mlops.realtime.inference import write_answer
 
-            body, place, head = write_answer(model.header.outputs, columns, wanted, path)
+            name = self._models[member.model][1].name
+            body, place, head = write_answer(model, columns, wanted, name, path)
             media = INFERENCE
         seconds = time.perf_counter() - started
         self._send(Scored(member.id, Outcome.ANSWERED, body, seconds, place, media, head))

@@ -21,6 +21,7 @@ CONFIGURATION = "Centralized Configuration APIs"
 UPLOADS = "Upload APIs"
 USERS = "User APIs"
 DOCUMENTS = "Document APIs"
+INFERENCE = "Open Inference Protocol APIs"
 
 TAGS = {
     AUTHENTICATION: "Logging in: every other operation needs the access token that `POST /login` gives.",
@@ -32,6 +33,7 @@ TAGS = {
     CONFIGURATION: "The nodes that run code.",
     UPLOADS: "Sending, before a publish, what the service will hold.",
     USERS: "Who may log in, and with which role.",
+    INFERENCE: "Realtime services as clients of KServe and Triton call them: Open Inference Protocol, version 2.",
     DOCUMENTS: "This description, in two formats, and the page that shows it.",
 }
 """Groups of operations with their sentence; the first seven names are Machine Learning Server's."""

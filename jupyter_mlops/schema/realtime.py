@@ -44,6 +44,8 @@ class LoadModel(msgspec.Struct, frozen=True, array_like=True, tag="load-model"):
     id: int
     model: str
     """Id of the revision."""
+    name: tuple[str, str]
+    """Name and version of the service."""
     path: str
     offset: int
     """Where in the file the ONNX bytes begin."""

@@ -94,7 +94,8 @@ class Execution(BaseHandler):
         media, accept = headers.get("Content-Type", JSON), headers.get("Accept", JSON)
         if media == JSON and accept in _COMMON:
             return None
-        return Form(media.partition(";")[0].strip().lower(), next((one for one in _OTHERS if one in accept), JSON))
+        kind = media.partition(";")[0].strip().lower()
+        return Form(kind if kind in _OTHERS else JSON, next((one for one in _OTHERS if one in accept), JSON))
 
     def on_finish(self) -> None:
         """Remove the file of a large body."""

@@ -11,6 +11,7 @@ from jupyter_mlops.server.handlers.batches import AllBatches, Batch, Batches, Ca
 from jupyter_mlops.server.handlers.documents import OpenAPI, ServiceOpenAPI, ServiceSwagger, Swagger
 from jupyter_mlops.server.handlers.events import EventsSocket
 from jupyter_mlops.server.handlers.executions import Execution
+from jupyter_mlops.server.handlers.inference import Infer, Live, Model, ModelReady, Ready, Server
 from jupyter_mlops.server.handlers.meta import STATIC, Docs, DocsFile, Health, Status
 from jupyter_mlops.server.handlers.nodes import ComputeNodes
 from jupyter_mlops.server.handlers.pools import Metrics, Pool, PoolKernels
@@ -85,6 +86,15 @@ ROUTES: list[tuple[str, Any]] = [
     (rf"/services/{_PART}/{_PART}/snapshot", ServiceSnapshot),
     (rf"/services/{_PART}/{_PART}/failures", Failures),
     (rf"/services/{_PART}/{_PART}/failures/{_PART}", OneFailure),
+    (r"/v2", Server),
+    (r"/v2/health/live", Live),
+    (r"/v2/health/ready", Ready),
+    (rf"/v2/models/{_PART}", Model),
+    (rf"/v2/models/{_PART}/ready", ModelReady),
+    (rf"/v2/models/{_PART}/infer", Infer),
+    (rf"/v2/models/{_PART}/versions/{_PART}", Model),
+    (rf"/v2/models/{_PART}/versions/{_PART}/ready", ModelReady),
+    (rf"/v2/models/{_PART}/versions/{_PART}/infer", Infer),
     (r"/metrics", Metrics),
     (r"/sessions", Sessions),
     (rf"/sessions/{_PART}", OneSession),

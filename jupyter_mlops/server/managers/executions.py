@@ -18,6 +18,7 @@ from jupyter_mlops.inputs import InputReader, RowsReader
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.channel import Load, Outcome, Reply
 from jupyter_mlops.schema.pools import PoolSettings
+from jupyter_mlops.schema.realtime import INFERENCE
 from jupyter_mlops.schema.realtime import Scored as ModelScored
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.schema.snapshots import Environment
@@ -33,7 +34,7 @@ from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.failures import INPUT_LIMIT, FailureManager
 from jupyter_mlops.server.managers.metrics import Metrics
-from jupyter_mlops.server.managers.models import Form, ModelScoring
+from jupyter_mlops.server.managers.models import Form, ModelScoring, no_model
 from jupyter_mlops.server.managers.proof import prove
 from jupyter_mlops.server.managers.scored import Held, Scored
 from jupyter_mlops.server.managers.trial import Answer, Trial
@@ -152,6 +153,8 @@ class ExecutionManager:
             return await self._models.call(
                 identity, revision, body, form or Form(), path=path, caller=caller, correlation=correlation
             )
+        if form is not None and form.media == INFERENCE:
+            raise no_model(revision)
         scored = self._of(revision)
         timeout = revision.definition.timeout
         outcome = -1

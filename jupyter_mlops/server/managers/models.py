@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from jupyter_mlops.errors import DeadlineExceeded, KernelDied, MLOpsError, PublishRefused
+from jupyter_mlops.errors import DeadlineExceeded, KernelDied, MLOpsError, NotFound, PublishRefused
 from jupyter_mlops.schema.access import Identity
 from jupyter_mlops.schema.channel import Outcome
 from jupyter_mlops.schema.executions import WebServiceResult
@@ -220,7 +220,7 @@ class ModelScoring:
             self._verified.add(revision.id)
         specification = Specification(
             id=revision.id,
-            name=f"{revision.name} {revision.version}",
+            name=(revision.name, revision.version),
             path=self._uploads.path(manifest.stream),
             offset=model.offset,
             header=model.header,
@@ -238,6 +238,14 @@ class ModelScoring:
             with contextlib.suppress(msgspec.DecodeError):
                 msgspec.json.decode(body)
                 self._failures.keep(identity, correlation, revision, body, message)
+
+
+def no_model(revision: Revision) -> NotFound:
+    """What is told of a standard service where only realtime ones are known."""
+    return NotFound(
+        f"service {revision.name} version {revision.version} is a standard service, which is called by "
+        "POST /api/NAME/VERSION; only realtime services are called here"
+    )
 
 
 async def _retire(pool: ModelPool) -> None:

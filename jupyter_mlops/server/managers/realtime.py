@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from jupyter_mlops.errors import Conflict, InvalidRequest, TooLarge, Unavailable
 from jupyter_mlops.schema.access import Action, Identity
+from jupyter_mlops.schema.inference import ModelMetadata, metadata
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.realtime import INPUT, OUTPUT, Verdict
 from jupyter_mlops.schema.services import SAMPLE_LIMIT, Definition, RealtimeModel, Revision
@@ -28,6 +29,7 @@ from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.models import no_model
 from jupyter_mlops.server.managers.services import Record, ServiceManager
 from jupyter_mlops.server.managers.uploads import SPACE_KEPT_FREE, UploadManager
 from jupyter_mlops.server.realtime.checker import Checker
@@ -110,6 +112,22 @@ class RealtimeManager:
             check_name(version, "version")
             self._check_version(identity, name, version, new=new)
         self._executions.check_realtime()
+
+    def metadata(self, identity: Identity, name: str, version: str | None) -> ModelMetadata:
+        """Describe a realtime service as a model of Open Inference Protocol.
+
+        Raises
+        ------
+        NotFound
+            When there is no such service, or it is a standard one.
+        """
+        require(identity, Action.LIST)
+        revision = self._catalog.find(name, version)
+        model = revision.definition.model
+        if model is None:
+            raise no_model(revision)
+        versions = tuple(one.version for one in self._catalog.versions(name) if one.definition.model is not None)
+        return metadata(name, versions, model.header)
 
     def spool(self, size: int) -> Path:
         """A new path for a model that arrives; whoever asked for it removes the file.

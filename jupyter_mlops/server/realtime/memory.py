@@ -44,6 +44,6 @@ def make_room(
     for _, worker, held in sorted(idle, key=lambda one: one[0]):
         if over <= 0:
             break
-        log.info("the model of %s gives its memory to others", held.model.name)
+        log.info("the model of %s %s gives its memory to others", *held.model.name)
         worker.unload(held.model.id)
         over -= held.memory

@@ -38,8 +38,8 @@ class Specification:
 
     id: str
     """Of its revision."""
-    name: str
-    """For people."""
+    name: tuple[str, str]
+    """Name and version of the service."""
     path: str
     offset: int
     header: Header
@@ -177,7 +177,16 @@ class Worker:
         self.models[model.id] = held
         self.sent[held.number] = held
         self._send(
-            LoadModel(held.number, model.id, model.path, model.offset, model.header, model.grouped, model.group_size)
+            LoadModel(
+                held.number,
+                model.id,
+                model.name,
+                model.path,
+                model.offset,
+                model.header,
+                model.grouped,
+                model.group_size,
+            )
         )
         return held
 

@@ -223,7 +223,7 @@ class Workers:
         self._no_model(worker, held, Unavailable(message.error, retry_after=LONGEST_PAUSE))
 
     def _no_model(self, worker: Worker, held: Held, error: MLOpsError) -> None:
-        log.warning("the model of %s cannot be had: %s", held.model.name, error)
+        log.warning("the model of %s %s cannot be had: %s", *held.model.name, error)
         if not held.loaded.done():
             held.loaded.set_exception(error)
         for one in list(worker.sent.values()):
