@@ -16,9 +16,10 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
+from jupyter_mlops import classes
 from jupyter_mlops.capture.labels import Labels
 from jupyter_mlops.capture.limits import CAPTURE_SECONDS, Watch
-from jupyter_mlops.capture.look import class_attributes, module_of
+from jupyter_mlops.capture.look import bases, class_attributes, module_of
 from jupyter_mlops.capture.reach import Uses, annotated, belongs_to_shell, real_globals, uses
 from jupyter_mlops.capture.reducers import BY_VALUE
 from jupyter_mlops.capture.sharing import PANDAS_INSIDES, Arrays, is_plain_array, reduce_pandas
@@ -30,6 +31,9 @@ PROTOCOL = 5
 _REFERENCE = "name"
 _MEETABLE = frozenset({list, dict, set, frozenset, tuple, str})
 _FILES = io.IOBase.__mro__[1]
+_ANSWERING = frozenset({"__getattr__", "__getattribute__", "__setattr__"})
+_OWN_STATE = frozenset({"__setstate__", "__reduce__", "__reduce_ex__"})
+_WITH_SETTER = 6
 
 
 class _Stand:
@@ -92,6 +96,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._root: Any = None
         self._bytes: dict[int, tuple[Any, int]] = {}
         self._cells: dict[int, CellType] = {}
+        self._answering: dict[int, tuple[type, bool]] = {}
         # Functions of the namespace get the marker for their globals, and with it the kernel's `__main__`.
         self.globals_ref[id(self._globals)] = self._main
         self.uses = Uses()
@@ -176,13 +181,35 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._arrays.reduce(obj)
         if module_of(kind) in PANDAS_INSIDES:
             return reduce_pandas(obj, kind)
-        return NotImplemented
+        return self._filled_from_outside(obj) if self._answers_for_all(kind) else NotImplemented
+
+    def _answers_for_all(self, kind: type) -> bool:
+        """Whether a class of the notebook's own has code that runs whenever an attribute is looked for, or set."""
+        known = self._answering.get(id(kind))
+        if known is None:
+            found: set[str] = set()
+            for one in bases(kind) if not is_importable(module_of(kind)) else ():
+                if one is not object:
+                    found |= class_attributes(one).keys()
+            answers = bool(found & _ANSWERING) and not found & _OWN_STATE
+            known = self._answering[id(kind)] = kind, answers  # held, so that its id stays its own
+        return known[1]
+
+    def _filled_from_outside(self, obj: Any) -> Any:
+        reduced = obj.__reduce_ex__(PROTOCOL)
+        if type(reduced) is not tuple or len(reduced) == _WITH_SETTER or len(reduced) < 3 or reduced[2] is None:  # noqa: PLR2004
+            return reduced
+        padded: tuple[Any, ...] = (*reduced, None, None)
+        return (*padded[:5], classes.fill)
 
     def _class_reduce(self, obj: type) -> Any:
         if obj.__module__ != self._namespace.get("__name__") or is_importable(obj.__module__):
             return NotImplemented
         self._read_hints(class_attributes(obj).get("__annotations__"))
-        return internals._dynamic_class_reduce(obj)  # noqa: SLF001
+        make, arguments, state, *_, fill = internals._dynamic_class_reduce(obj)  # noqa: SLF001
+        if make is internals._make_skeleton_class:  # noqa: SLF001
+            return classes.make_class, arguments, state, None, None, fill
+        return make, arguments, (state, classes.members_of(obj)), None, None, classes.fill_enum
 
     def _dynamic_function_reduce(self, func: FunctionType) -> Any:
         reduced = super()._dynamic_function_reduce(func)
