@@ -277,6 +277,8 @@ class Invoker:
 
     def _end_row(self, begun: tuple[float, dict[str, Any]], outcome: Outcome, result: Any) -> Ended:
         started, before = begun
+        if outcome is Outcome.INTERRUPTED:
+            result = f"the call ran past its deadline of {self._service.definition.timeout:g} s and was interrupted"
         files: dict[str, bytes | None] = {}
         try:
             files = self._artifacts()

@@ -21,8 +21,8 @@ from jupyter_mlops.server.kernels.ahead import Ahead
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.record import CallRecord
-from jupyter_mlops.server.kernels.slicing import Job, SliceEnd, Slicing
-from jupyter_mlops.server.kernels.supply import Supply
+from jupyter_mlops.server.kernels.slicing import BATCH_PAUSE, Job, SliceEnd, Slicing
+from jupyter_mlops.server.kernels.supply import LONGEST_PAUSE, Supply
 from jupyter_mlops.server.kernels.waiting import Caller, Sent, Waiting
 
 log = logging.getLogger(__name__)
@@ -422,10 +422,10 @@ class Pool:
             else:
                 reason = kernel.reason or "ended"
                 sent.members[0].fail(KernelDied(f"the kernel {reason} while it ran this call; the next gets a new one"))
-        self._slicing.gone(kernel, marked)
+        of_batch = self._slicing.gone(kernel, marked)
         if self._closed:
             return
-        refusal = self._supply.died() if marked else None
+        refusal = self._supply.died(BATCH_PAUSE if of_batch else LONGEST_PAUSE) if marked else None
         if refusal is not None:
             self._refused(refusal)
         self._dispatch()

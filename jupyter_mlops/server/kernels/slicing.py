@@ -22,6 +22,8 @@ GRACE_SECONDS = 2.0
 """How long an interrupted row may take to end before its kernel is killed."""
 STOP_SECONDS = 0.7
 """The same when the batch was cancelled."""
+BATCH_PAUSE = 1.0
+"""For how long, at most, kernels are held back when rows of batches end them one after another: each has its tries."""
 CALLS_SECONDS = 1.0
 """How long after a call one kernel of several is kept free of slices, for the next."""
 STARVED_SECONDS = 0.25
@@ -162,8 +164,8 @@ class Slicing:
         if job is not None:
             self._end(job, SliceEnd(reply.done, reply.seconds, reply.full))
 
-    def gone(self, kernel: Kernel, marked: int) -> None:
-        """End the slice of a kernel that has ended.
+    def gone(self, kernel: Kernel, marked: int) -> bool:
+        """End the slice of a kernel that has ended; say whether it had one.
 
         Parameters
         ----------
@@ -180,6 +182,8 @@ class Slicing:
             row = job.request.first + marked - number if ran else None
             reason = kernel.reason or "ended"
             self._end(job, SliceEnd(None, time.monotonic() - job.stepped, row=row, reason=reason))
+            return True
+        return False
 
     def stop(self, job: Job) -> None:
         """End a slice at once: what runs of it is interrupted, and when that does not help its kernel is killed."""

@@ -73,12 +73,18 @@ class Supply:
             self.last_error = ""
         self._deaths = 0
 
-    def died(self) -> MLOpsError | None:
-        """Note that a kernel ended while it ran a call; why kernels are held back from now on, if they are."""
+    def died(self, longest: float = LONGEST_PAUSE) -> MLOpsError | None:
+        """Note that a kernel ended while it ran a call; why kernels are held back from now on, if they are.
+
+        Parameters
+        ----------
+        longest:
+            For how many seconds, at most.
+        """
         self._deaths += 1
         if self._deaths < DEATHS_IN_A_ROW:
             return None
-        pause = min(2.0 ** (self._deaths - DEATHS_IN_A_ROW), LONGEST_PAUSE)
+        pause = min(2.0 ** (self._deaths - DEATHS_IN_A_ROW), longest)
         self._not_before = time.monotonic() + pause
         self.last_error = f"its last {self._deaths} kernels ended while they ran a call"
         return self.refusal()
