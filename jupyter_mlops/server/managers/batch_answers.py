@@ -15,6 +15,7 @@ from jupyter_mlops.errors import InvalidRequest, NotFound
 from jupyter_mlops.schema.batches import BatchArtifact, BatchWebServiceResult
 from jupyter_mlops.server.managers.arrow_rows import ArrowRows
 from jupyter_mlops.server.managers.batch import Batch
+from jupyter_mlops.server.managers.batch_harvest import failure
 from jupyter_mlops.server.managers.batch_rows import PIECE, Attempts, Row, elements, input_lines, lines, pieces, rows
 from jupyter_mlops.server.stores.batch_files import BatchFiles
 from jupyter_mlops.server.stores.batches import BatchStore, Located
@@ -63,7 +64,11 @@ class BatchAnswers:
             )
             text = msgspec.json.encode(head).removesuffix(b"]}")
             found = rows(self._files, batch.id, recorded, offset, stop)
-            for_all = itertools.chain([text], elements(found, offset), [b"]}"])
+            # Of a batch that has ended before its last row, every row says so.
+            short = batch.done and batch.standing.completed < batch.record.total
+            ended = failure(f"the batch ended before this item: {batch.standing.reason or batch.standing.state}")
+            shown_as = elements(found, offset, stop, ended) if short else elements(found, offset, offset)
+            for_all = itertools.chain([text], shown_as, [b"]}"])
             async for piece in _stepped(pieces(for_all)):
                 yield piece
 

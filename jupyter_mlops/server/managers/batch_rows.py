@@ -137,25 +137,30 @@ def lines(found: Iterator[Row], attempts: Attempts) -> Iterator[bytes]:
     )
 
 
-def elements(found: Iterator[Row], first: int) -> Iterator[bytes]:
-    """Rows as the elements of a JSON array, each at its place; rows without a result between them say so.
+def elements(found: Iterator[Row], first: int, stop: int, missing: bytes = WAITING) -> Iterator[bytes]:
+    """Rows as the elements of a JSON array, each at its place; for rows without a result others stand.
 
     Parameters
     ----------
     found:
         The rows, in their order.
-    first:
-        Index of the first element.
+    first, stop:
+        Index of the first element, and the one up to which there are elements in any case.
+    missing:
+        What stands for a row without a result.
     """
     at = first
     comma = b""
     for row in found:
         for _ in range(row.place - at):
-            yield comma + WAITING
+            yield comma + missing
             comma = b","
         yield comma + b"{" + row.body
         comma = b","
         at = row.place + 1
+    for _ in range(at, stop):
+        yield comma + missing
+        comma = b","
 
 
 def pieces(parts: Iterator[bytes]) -> Iterator[bytes]:
