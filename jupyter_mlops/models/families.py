@@ -10,9 +10,9 @@ from jupyter_mlops.errors import PublishRefused
 from jupyter_mlops.models.original import Original
 
 _FAMILIES = {
-    "xgboost": "boosting",
-    "lightgbm": "boosting",
-    "catboost": "boosting",
+    "xgboost": "scikit",
+    "lightgbm": "scikit",
+    "catboost": "scikit",
     "statsmodels": "linear",
     "torch": "networks",
     "keras": "networks",

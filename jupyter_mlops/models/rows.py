@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jupyter_mlops.container import CellType
+from jupyter_mlops.models import boosted
 from jupyter_mlops.models.structure import categories, first_steps, holds_objects, is_text, parts_of, steps_of
 
 SEED = 7
@@ -131,7 +132,12 @@ def _examples(part: Any) -> Iterator[Any]:
 
 
 def thresholds(part: Any) -> Iterator[tuple[int, float]]:
-    """Feature and threshold of each split of a tree of scikit-learn's."""
+    """Feature and threshold of each split of a model's trees."""
+    if boosted.is_boosted(part) and hasattr(part, "n_features_in_"):
+        for one in boosted.read(part).trees:
+            inner = [i for i, leaf in enumerate(one.leaf) if not leaf]
+            yield from ((int(one.feature[i]), float(one.threshold[i])) for i in inner)
+        return
     tree: Any = getattr(part, "tree_", None)
     if hasattr(tree, "threshold"):
         for feature, threshold in zip(tree.feature.tolist(), tree.threshold.tolist(), strict=True):
@@ -152,11 +158,12 @@ def neighbours(value: float) -> list[float]:
     """A threshold, and the numbers right beside it in 64 and in 32 bits."""
     import numpy as np
 
-    single = np.float32(value)
-    return [
-        value, np.nextafter(value, np.inf), np.nextafter(value, -np.inf), float(single),
-        float(np.nextafter(single, np.float32(np.inf))), float(np.nextafter(single, np.float32(-np.inf))),
-    ]  # fmt: skip
+    with np.errstate(over="ignore"):  # beside the largest number there is infinity
+        single = np.float32(value)
+        return [
+            value, np.nextafter(value, np.inf), np.nextafter(value, -np.inf), float(single),
+            float(np.nextafter(single, np.float32(np.inf))), float(np.nextafter(single, np.float32(-np.inf))),
+        ]  # fmt: skip
 
 
 def _at_once(model: Any, width: int, count: int, chance: Any) -> Iterator[Any]:

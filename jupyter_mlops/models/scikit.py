@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jupyter_mlops.container import CellType, InputColumn, OutputColumn, Scalar
 from jupyter_mlops.errors import InvalidRequest, PublishRefused
-from jupyter_mlops.models import scikit_steps, scikit_trees
+from jupyter_mlops.models import boosted, scikit_steps, scikit_trees
 from jupyter_mlops.models.graph import OPSET, mended, numbered
 from jupyter_mlops.models.missing import REFUSALS
 from jupyter_mlops.models.original import Candidate, Original, need
@@ -25,13 +26,14 @@ from jupyter_mlops.models.structure import (
     told_types,
 )
 
+_LIBRARIES = {"sklearn": "scikit-learn", "xgboost": "XGBoost", "lightgbm": "LightGBM", "catboost": "CatBoost"}
 TENSOR = "X"
 """The name of the tensor that numeric columns share."""
 
 
 def original_of(model: Any, sample: Any) -> Original:
     """A scikit-learn model, ready to be converted."""
-    return Scikit(model, sample)
+    return Scikit(boosted.adapted(model), sample)
 
 
 class Scikit(Original):
@@ -59,8 +61,10 @@ class Scikit(Original):
             check_is_fitted(model)
         except NotFittedError:
             raise InvalidRequest(f"the {type(model).__name__} is not fitted: call its fit(...) first") from None
-        self.library = f"scikit-learn {sklearn.__version__}"
-        self.kind = type(model).__name__
+        own = getattr(model, "model", model) if boosted.is_boosted(model) else model
+        library = sys.modules[type(own).__module__.partition(".")[0]] if boosted.is_boosted(model) else sklearn
+        self.library = f"{_LIBRARIES.get(library.__name__, library.__name__)} {library.__version__}"
+        self.kind = type(own).__name__
         self._model = model
         self._last = last_of(model)
         self._named = getattr(steps_of(model)[0], "feature_names_in_", None) is not None

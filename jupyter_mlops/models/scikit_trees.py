@@ -7,11 +7,14 @@ histogram trees compare in 64 bits throughout.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from jupyter_mlops.models import boosted
 from jupyter_mlops.models.forest import Tree, scalar_attributes, vector_attributes
 from jupyter_mlops.models.structure import parts_of
 from jupyter_mlops.models.writer import DOUBLE, FLOAT, INT64, ML, Writer
@@ -24,6 +27,7 @@ Converter = Callable[[Any, Any, Any], None]
 def converters(model: Any) -> tuple[dict[type, Converter], dict[type, Callable[[Any], None]]]:
     """skl2onnx's `custom_conversion_functions` and `custom_shape_calculators` for the trees of a model."""
     from sklearn import ensemble, tree
+    from sklearn.base import ClassifierMixin
 
     vectors = _vectors(model)
     classifiers = (
@@ -35,13 +39,48 @@ def converters(model: Any) -> tuple[dict[type, Converter], dict[type, Callable[[
         ensemble.ExtraTreesRegressor, ensemble.GradientBoostingRegressor, ensemble.HistGradientBoostingRegressor,
     )  # fmt: skip
     functions: dict[type, Converter] = {}
-    functions |= dict.fromkeys(classifiers, lambda *of: _classifier(_Writer(*of, vectors=vectors)))
-    functions |= dict.fromkeys(regressors, lambda *of: _regressor(_Writer(*of, vectors=vectors)))
-    functions[ensemble.IsolationForest] = lambda *of: _isolation(_Writer(*of, vectors=vectors))
     shapes: dict[type, Callable[[Any], None]] = dict.fromkeys(classifiers, _classes_shape)
     shapes |= dict.fromkeys(regressors, _values_shape)
+    functions |= dict.fromkeys(classifiers, lambda *of: _classifier(_Writer(*of, vectors=vectors)))
+    functions |= dict.fromkeys(regressors, lambda *of: _regressor(_Writer(*of, vectors=vectors)))
+    for kind in _boosted_kinds():
+        classifier = issubclass(kind, ClassifierMixin)
+        functions[kind] = partial(_boosted_of_others, vectors=vectors, classifier=classifier)
+        shapes[kind] = _classes_shape if classifier else _values_shape
+        _make_known(kind, shapes[kind], classifier=classifier)
+    functions[ensemble.IsolationForest] = lambda *of: _isolation(_Writer(*of, vectors=vectors))
     shapes[ensemble.IsolationForest] = _isolation_shape
     return functions, shapes
+
+
+def _boosted_kinds() -> list[type]:
+    """The classes of libraries that are loaded; a model of theirs cannot be there otherwise."""
+    kinds: list[type] = [boosted.BoostedClassifier, boosted.BoostedRegressor]
+    for library, names in _BOOSTED.items():
+        if library in sys.modules:
+            kinds += [getattr(sys.modules[library], name) for name in names]
+    return kinds
+
+
+def _make_known(kind: type, shape: Callable[[Any], None], *, classifier: bool) -> None:
+    """Tell skl2onnx a class: inside ensembles, and for its options, it only takes what is registered."""
+    from skl2onnx import update_registered_converter
+
+    options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [True, False]}
+    more = {"options": options} if classifier else {}
+    update_registered_converter(kind, f"JupyterMLOps{kind.__name__}", shape, _never, overwrite=True, **more)
+
+
+def _never(scope: Any, operator: Any, container: Any) -> None:
+    raise NotImplementedError(
+        f"{type(operator.raw_operator).__name__} outside of serialize_model: {scope}, {container}"
+    )
+
+
+_BOOSTED = {
+    "xgboost": ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor", "XGBRanker"),
+    "lightgbm": ("LGBMClassifier", "LGBMRegressor", "LGBMRanker"),
+}
 
 
 def _vectors(model: Any) -> bool:
@@ -63,7 +102,9 @@ class _Writer(Writer):
         super().__init__(scope, operator, container)
         self.vectors = vectors
 
-    def sum_of(self, trees: Sequence[Tree], targets: int, *, single: bool = True) -> str:
+    def sum_of(
+        self, trees: Sequence[Tree], targets: int, *, single: bool = True, comparison: str = "BRANCH_LEQ"
+    ) -> str:
         """A [rows, targets] tensor of 64 bits: the sums of the leaves; `single` rounds values to 32 bits first."""
         values = self.input
         if single:
@@ -71,10 +112,10 @@ class _Writer(Writer):
         values = self.cast(values, DOUBLE)
         if self.vectors:
             made = self.node(
-                "TreeEnsembleRegressor", [values], domain=ML, version=3, **vector_attributes(trees, targets)
+                "TreeEnsembleRegressor", [values], domain=ML, version=3, **vector_attributes(trees, targets, comparison)
             )
             return self.cast(made, DOUBLE)
-        return self.newer("TreeEnsemble", values, **scalar_attributes(trees, targets))
+        return self.newer("TreeEnsemble", values, **scalar_attributes(trees, targets, comparison))
 
 
 def _classifier(to: _Writer) -> None:
@@ -94,9 +135,16 @@ def _classifier(to: _Writer) -> None:
         else:
             total = to.sum_of([_tree(one.tree_, one.tree_.value[:, 0, :]) for one in trees], count)
             likely = to.node("Div", [total, to.constant(np.array([float(number)]))])
+    _decide(to, likely)
+
+
+def _decide(to: _Writer, likely: str) -> None:
+    """Give the likelihoods of the classes, and the likeliest of them."""
+    import numpy as np
+
     to.finish(likely, 1)
     chosen = to.node("ArgMax", [likely], axis=1, keepdims=0)
-    classes = np.asarray(model.classes_)
+    classes = np.asarray(to.model.classes_)
     classes = classes.astype(object if classes.dtype.kind in "OUT" else "int64")
     to.node("Gather", [to.constant(classes), chosen], to.outputs[0].full_name, axis=0)
 
@@ -179,6 +227,28 @@ def _histogram(predictor: Any, target: int) -> Tree:
     )
 
 
+def _boosted_of_others(scope: Any, operator: Any, container: Any, *, vectors: bool, classifier: bool) -> None:
+    """XGBoost's, LightGBM's and CatBoost's models."""
+    import numpy as np
+
+    to = _Writer(scope, operator, container, vectors=vectors)
+    read = boosted.read(to.model)
+    raw = to.sum_of(read.trees, read.targets, single=read.single, comparison=read.comparison)
+    if read.scale != 1.0:
+        raw = to.node("Mul", [raw, to.constant(np.array([read.scale]))])
+    raw = to.node("Add", [raw, to.constant(np.asarray(read.start, dtype=float).reshape(1, -1))])
+    if read.link == "softmax":
+        raw = to.node("Softmax", [raw], axis=1)
+    elif read.link != "identity":
+        raw = to.node({"sigmoid": "Sigmoid", "exp": "Exp"}[read.link], [raw])
+    if not classifier:
+        to.finish(raw, 0)
+        return
+    if read.targets == 1:
+        raw = to.node("Concat", [to.node("Sub", [to.constant(np.array([1.0])), raw]), raw], axis=1)
+    _decide(to, raw)
+
+
 def _regressor(to: _Writer) -> None:
     import numpy as np
 
@@ -256,7 +326,9 @@ def _classes_shape(operator: Any) -> None:
 
 def _values_shape(operator: Any) -> None:
     rows = operator.inputs[0].get_first_dimension()
-    operator.outputs[0].type = _like_input(operator, [rows, getattr(operator.raw_operator, "n_outputs_", 1)])
+    model = operator.raw_operator
+    width = boosted.read(model).targets if boosted.is_boosted(model) else getattr(model, "n_outputs_", 1)
+    operator.outputs[0].type = _like_input(operator, [rows, width])
 
 
 def _isolation_shape(operator: Any) -> None:

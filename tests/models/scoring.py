@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 
 from jupyter_mlops.container import unpack
 
@@ -30,7 +31,7 @@ def score(container, frame):
 
 
 def _given(value, column):
-    missing = value is None or value != value
+    missing = pd.isna(value)
     if not missing:
         assert not column.categories or value in column.categories, (column.name, value)
         return value
