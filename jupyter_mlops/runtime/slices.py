@@ -39,9 +39,10 @@ class Slices:
         """Run a slice of a synchronous function, or of code, until its end, its time is up, or it is withdrawn."""
         began = time.perf_counter()
         with _Results(request) as results:
-            for _ in self._columns(request, results) if request.columnar else self._rows(request, results):
-                if results.full or time.perf_counter() - began > request.seconds:
-                    break
+            if request.columnar:
+                self._columns(request, results)
+            else:
+                self._rows(request, results, began + request.seconds)
         return SliceReply(request.id, results.done, time.perf_counter() - began, results.full)
 
     async def run_async(self, request: Slice) -> SliceReply:
@@ -54,11 +55,12 @@ class Slices:
                     break
         return SliceReply(request.id, results.done, time.perf_counter() - began, results.full)
 
-    def _rows(self, request: Slice, results: _Results) -> Iterator[None]:
-        attempt, keep = self._invoker.attempt, results.row
+    def _rows(self, request: Slice, results: _Results, until: float) -> None:
+        attempt, keep, clock = self._invoker.attempt, results.row, time.perf_counter
         for row in self._begun(request):
             keep(attempt(row))
-            yield
+            if results.full or clock() > until:
+                return
 
     def _begun(self, request: Slice) -> Iterator[dict[str, Any]]:
         """The rows, each marked as begun; no more when the server has withdrawn them."""
@@ -69,12 +71,12 @@ class Slices:
                 return
             yield dict(zip(names, rows[request.start + number], strict=True)) if names else {}
 
-    def _columns(self, request: Slice, results: _Results) -> Iterator[None]:
+    def _columns(self, request: Slice, results: _Results) -> None:
         """Run all rows as one; what fails as a whole is halved, until only guilty rows fail."""
         chunk = self._read(request)
         left = [(request.start, request.start + request.count)]
         step = request.id
-        while left:
+        while left and not results.full:
             begin, end = left.pop()
             if not self._invoker.begin_row(step):
                 return
@@ -88,7 +90,6 @@ class Slices:
             else:
                 middle = (begin + end) // 2
                 left += [(middle, end), (begin, middle)]
-            yield
 
     def _read(self, request: Slice) -> Any:
         """The chunk that a slice lies in; kept, because the next slice is often of the same."""

@@ -96,6 +96,7 @@ class Slicing:
         self._waiting: list[Job] = []
         self._running: dict[int, Job] = {}
         self._served: dict[str, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self.last_call = 0.0
         """When the pool's last call was accepted, on the monotonic clock."""
 
@@ -124,8 +125,9 @@ class Slicing:
         kernel = next((kernel for kernel in self._kernels if not kernel.sent), None)
         if kernel is None or not self._waiting:
             return None
-        calls = time.monotonic() - self.last_call < CALLS_SECONDS
-        if calls and not starved and 1 <= len(self._running) >= len(self._kernels) - 1:
+        quiet = self.last_call + CALLS_SECONDS - time.monotonic()
+        if quiet > 0 and not starved and 1 <= len(self._running) >= len(self._kernels) - 1:
+            self._come_back(quiet)
             return None
         job = min(self._waiting, key=lambda job: (-job.priority, self._served.get(job.batch, 0.0)))
         self._waiting.remove(job)
@@ -152,7 +154,7 @@ class Slicing:
             if len(kernel.sent) > 1:
                 continue
             if job.turn > now:
-                asyncio.get_running_loop().call_later(job.turn - now, self._again)
+                self._come_back(job.turn - now)
                 continue
             kernel.stop_slice(job.request)
             return kernel
@@ -210,6 +212,15 @@ class Slicing:
         for job in waiting:
             if not job.future.done():
                 job.future.set_exception(error)
+
+    def _come_back(self, seconds: float) -> None:
+        """Look again when something that holds up what waits is over."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._again()
 
     def _end(self, job: Job, end: SliceEnd) -> None:
         if not job.future.done():

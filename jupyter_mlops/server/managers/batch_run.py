@@ -138,7 +138,7 @@ class BatchRun:
         chunk, first, stop = self._spans.take(self._rows(workers))
         self._at_work += 1
         batch.running += stop - first
-        left = first
+        left, right = first, stop
         try:
             end = await self._runner.run(self._request(chunk, first, stop, sheet))
             found = await self._harvest(sheet, first, stop)
@@ -148,12 +148,15 @@ class BatchRun:
                 left = await self._died(end, found, stop, sheet)
             elif sheet.end > FILE_BYTES:
                 sheet = _Sheet(next(self._numbers))
+            elif batch.record.columnar and stop - left > 1:  # it gave way: what fails as a whole is to come to an end
+                right = (left + stop) // 2
+                self._spans.give_back(right, stop)
             if end.full:
                 await self._find_room()
         except Unavailable as error:
             await self._pause(error)
         finally:
-            self._spans.give_back(left, stop)
+            self._spans.give_back(left, right)
             batch.running -= stop - first
             self._at_work -= 1
             self._tell()
