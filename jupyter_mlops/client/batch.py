@@ -13,6 +13,7 @@ from jupyter_mlops.client.batch_files import BatchFiles
 from jupyter_mlops.client.batch_frames import SUCCESS, with_inputs
 from jupyter_mlops.client.batch_results import BatchResponse, Load, RowResult
 from jupyter_mlops.client.batch_rows import POLL_SECONDS, BatchRows
+from jupyter_mlops.client.batch_shown import BatchShown
 from jupyter_mlops.client.batch_upload import Submission
 from jupyter_mlops.client.files import FILE_SECONDS
 from jupyter_mlops.client.response import ServiceResponse
@@ -28,7 +29,7 @@ FEW = 50
 ASYNC_SECONDS = 5.0
 
 
-class Batch(BatchFiles):
+class Batch(BatchFiles, BatchShown):
     """A batch of a service; made by `Service.batch`, or for one that exists by `Service.get_batch`.
 
     Iterating over it gives each result as soon as it is there; `await` waits for its end.
@@ -161,6 +162,7 @@ class Batch(BatchFiles):
         """
         self._transport.request("POST", self._path("/retry"))
         self._last = None
+        self._went_on()
         return self
 
     def state(self) -> str:

@@ -33,8 +33,13 @@ class BatchFiles:
         """
         return msgspec.json.decode(self._transport.request("GET", self._path(f"/{index}/files")), type=list[str])
 
-    def artifacts(self) -> list[BatchArtifact]:
-        """All files that calls wrote, each with the index of its record, its name and its size.
+    def artifacts(self, offset: int = 0, limit: int | None = None) -> list[BatchArtifact]:
+        """The files that calls wrote, by record and name, each with the index of its record, its name and its size.
+
+        Parameters
+        ----------
+        offset, limit:
+            How many files to leave out, and how many to give; without a limit all.
 
         Raises
         ------
@@ -43,10 +48,12 @@ class BatchFiles:
         """
         found: list[BatchArtifact] = []
         while True:
-            answer = self._transport.request("GET", self._path(f"/artifacts?offset={len(found)}&limit={PAGE}"))
+            wanted = PAGE if limit is None else min(PAGE, limit - len(found))
+            query = f"?offset={offset + len(found)}&limit={wanted}"
+            answer = self._transport.request("GET", self._path(f"/artifacts{query}"))
             page = msgspec.json.decode(answer, type=list[BatchArtifact])
             found += page
-            if len(page) < PAGE:
+            if len(page) < PAGE or len(found) == limit:
                 return found
 
     def artifact(self, index: int, file_name: str) -> bytes:

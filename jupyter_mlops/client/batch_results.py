@@ -54,6 +54,9 @@ class RowResult(ServiceResponse):
         """How long its call took."""
         return self._row.seconds
 
+    def __repr__(self) -> str:
+        return super().__repr__().replace("<ServiceResponse of", f"<RowResult {self.index} of", 1)
+
 
 class BatchResponse:
     """How far a batch was when it was asked, and the results there are, each at the index of its record.

@@ -54,6 +54,23 @@ class BatchRows:
         """How far it is now."""
         return self._progress("", FILE_SECONDS)
 
+    def news(self, sequence: int, seconds: int) -> BatchProgress:
+        """How far it is as soon as that is news, or when the time is over; asked once.
+
+        Parameters
+        ----------
+        sequence:
+            What `BatchProgress.sequence` was when it was last seen.
+        seconds:
+            How long to wait, at most 30.
+
+        Raises
+        ------
+        ServerUnreachable
+            When the server is away just now.
+        """
+        return self._progress(f"?after={sequence}&wait={seconds}", seconds + _GRACE)
+
     def next_progress(self, seen: BatchProgress, seconds: float = POLL_SECONDS) -> BatchProgress:
         """How far it is when there is something new, or the time is over.
 
@@ -76,7 +93,7 @@ class BatchRows:
             time.sleep(min(seconds, PAUSE))
         while True:
             try:
-                return self._progress(f"?after={seen.sequence}&wait={int(seconds)}", seconds + _GRACE)
+                return self.news(seen.sequence, int(seconds))
             except (ServerUnreachable, Unavailable):
                 lost_since = lost_since or time.monotonic()
                 if time.monotonic() - lost_since > LOST_SECONDS:

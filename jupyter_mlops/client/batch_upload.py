@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
@@ -13,7 +14,14 @@ import msgspec
 from jupyter_mlops.client.files import FILE_SECONDS
 from jupyter_mlops.client.sources import Source
 from jupyter_mlops.client.transport import Transport
-from jupyter_mlops.errors import Conflict, UnsupportedMediaType
+from jupyter_mlops.errors import (
+    Conflict,
+    DeadlineExceeded,
+    MLOpsError,
+    ServerUnreachable,
+    Unavailable,
+    UnsupportedMediaType,
+)
 from jupyter_mlops.records.formats import MEDIA_TYPES, Format
 from jupyter_mlops.schema.batches import StartBatchExecutionResponse
 
@@ -42,6 +50,8 @@ class Upload:
         self._file = file
         self.size = file.seek(0, 2) or file.tell()  # a spooled file does not say where it went
         self.content_type = MEDIA_TYPES[kind]
+        self.close = weakref.finalize(self, file.close)
+        """Lets go of the file; so does whoever forgets this."""
 
     def __iter__(self) -> Iterator[bytes]:
         """The body, in pieces, with a progress bar when it is large."""
@@ -53,10 +63,6 @@ class Upload:
             while piece := self._file.read(_PIECE):
                 yield piece
                 bar.update(len(piece))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
 
 
 class Submission:
@@ -96,12 +102,17 @@ class Submission:
         """
         try:
             answer = self._post()
+        except (ServerUnreachable, DeadlineExceeded, Unavailable):
+            raise  # the same may be sent again
         except UnsupportedMediaType:
+            self._close()
             if not (self._arrow and self._source.convertible):
                 raise
             self._arrow = False  # a server without pyarrow reads JSON
+            return self.send()
+        except MLOpsError:
             self._close()
-            answer = self._post()
+            raise
         self._close()
         return msgspec.json.decode(answer, type=StartBatchExecutionResponse).BatchExecutionId
 

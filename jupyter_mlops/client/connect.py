@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from jupyter_mlops.client.login import Login
 from jupyter_mlops.client.patience import Patience
@@ -14,7 +15,7 @@ from jupyter_mlops.discovery import (
     find_or_start,
     running_server,
 )
-from jupyter_mlops.errors import InvalidRequest
+from jupyter_mlops.errors import InvalidRequest, ServerUnreachable
 
 Auth = tuple[str, str] | str | None
 
@@ -61,13 +62,28 @@ def normal_url(host: str) -> str:
     return url
 
 
-def _local(auth: Auth, patience: Patience | None, *, announce: bool) -> Transport:
-    directory = data_dir()
+class _Local:
+    """Finds this account's server."""
 
-    def find() -> Address:
-        found, _ = find_or_start(directory, announce=announce)
+    def __init__(self, directory: Path, *, announce: bool) -> None:
+        self._directory = directory
+        self._announce = announce
+
+    def __call__(self) -> Address:
+        """Find it, or start it."""
+        found, _ = find_or_start(self._directory, announce=self._announce)
         return Address(url=found.url, token=found.token)
 
+    def look(self) -> Address:
+        """Find it, for what must not start it."""
+        found = running_server(self._directory)
+        if found is None:
+            raise ServerUnreachable("no server runs; the next call from this notebook starts it")
+        return Address(url=found.url, token=found.token)
+
+
+def _local(auth: Auth, patience: Patience | None, *, announce: bool) -> Transport:
+    find = _Local(data_dir(), announce=announce)
     if auth is not None:
         return _with_auth(find().url, auth, patience)
     return Transport(find(), find, patience)

@@ -12,6 +12,7 @@ from jupyter_mlops.client.definition import ServiceDefinition
 from jupyter_mlops.client.lookup import find, services_path
 from jupyter_mlops.client.patience import CONNECT_SECONDS, Patience
 from jupyter_mlops.client.pools import configure, pool_path
+from jupyter_mlops.client.realtime import RealtimeDefinition
 from jupyter_mlops.client.service import Service, make_service
 from jupyter_mlops.client.session import Session, create_session, get_session, sessions
 from jupyter_mlops.client.snapshot import Snapshot, get_snapshot, snapshots
@@ -26,6 +27,7 @@ _OPTIONS = (
 )  # fmt: skip
 _BY_NAME = frozenset({"inputs", "outputs", "models", "objects", "pool"})
 _CODE = ("code_fn", "init_fn", "code_str", "init_str")
+_REALTIME = ("version", "description", "alias", "serialized_model")
 
 
 class DeployClient:
@@ -95,6 +97,26 @@ class DeployClient:
     def redeploy_service(self, name: str, **opts: Any) -> Service:
         """Change a published version in one call; what is not given stays as it is."""
         return self._defined(name, opts).redeploy()
+
+    def realtime_service(self, name: str) -> RealtimeDefinition:
+        """Begin the definition of a realtime service, to be continued with `.version()`, `.serialized_model()` ..."""
+        return RealtimeDefinition(name, self._transport)
+
+    def deploy_realtime(self, name: str, **opts: Any) -> Service:
+        """Publish a serialized model in one call.
+
+        Parameters
+        ----------
+        name:
+            The service's name.
+        opts:
+            `version, description, alias, serialized_model`, with the meaning of the definition's methods.
+        """
+        return self._defined_realtime(name, opts).deploy()
+
+    def redeploy_realtime(self, name: str, **opts: Any) -> Service:
+        """Change a published realtime service in one call; what is not given stays as it is."""
+        return self._defined_realtime(name, opts).redeploy()
 
     def list_services(self, name: str | None = None, version: str | None = None) -> list[dict[str, Any]]:
         """Describe services as the server's plain dicts, oldest first."""
@@ -215,6 +237,16 @@ class DeployClient:
 
     def __repr__(self) -> str:
         return f"<DeployClient of {self._transport.url}>"
+
+    def _defined_realtime(self, name: str, opts: dict[str, Any]) -> RealtimeDefinition:
+        unknown = next((key for key in opts if key not in _REALTIME), None)
+        if unknown is not None:
+            raise InvalidRequest(f"there is no option {unknown!r}; the options are {', '.join(_REALTIME)}")
+        definition = self.realtime_service(name)
+        for key, value in opts.items():
+            if value is not None:
+                getattr(definition, key)(value)
+        return definition
 
     def _defined(self, name: str, opts: dict[str, Any]) -> ServiceDefinition:
         unknown = [key for key in opts if key not in _OPTIONS and key not in _CODE]

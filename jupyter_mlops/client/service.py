@@ -111,12 +111,7 @@ class Service(History):
         given = self._bind(args, inputs)
         several = self._view.batchable and any(is_column(value) for value in given.values())
         values = self._encoded_columns(given) if several else self._encoded(given)
-        asked = Asked(secrets.token_hex(8), self._view.my_permission_on_service == MINE)
-        usual = self._view.timeout + GRACE_SECONDS
-        try:
-            answer = self._transport.request("POST", self._path(), values, usual=usual, request_id=asked.id)
-        except (KernelDied, DeadlineExceeded) as error:
-            raise type(error)(f"{error.message}{asked.hint()}", fields=error.fields) from error
+        answer, asked = self._ask(values)
         result = msgspec.json.decode(answer, type=WebServiceResult)
         outputs = self._view.output_parameter_definitions
         return ServiceResponse(self._alias, result, outputs, several=several, asked=asked)
@@ -231,6 +226,16 @@ class Service(History):
     def __repr__(self) -> str:
         view = self._view
         return f"<Service {view.name} {view.version}: {self._alias}{self._signature()} at {self.url}>"
+
+    def _ask(self, body: Any = None, **more: Any) -> tuple[bytes, Asked]:
+        """The answer of a call, and what the server knows it by."""
+        asked = Asked(secrets.token_hex(8), self._view.my_permission_on_service == MINE)
+        usual = self._view.timeout + GRACE_SECONDS
+        try:
+            answer = self._transport.request("POST", self._path(), body, usual=usual, request_id=asked.id, **more)
+        except (KernelDied, DeadlineExceeded) as error:
+            raise type(error)(f"{error.message}{asked.hint()}", fields=error.fields) from error
+        return answer, asked
 
     def _batch(self, **more: Any) -> Batch:
         return Batch(self._transport, self._path(), self._view.output_parameter_definitions, **more)
@@ -348,8 +353,11 @@ def make_service(view: ServiceView, transport: Transport, *, unchanged: bool = F
     unchanged:
         Whether a publish found it there already.
     """
-    document = f"{view.description or view.name}\n\n{Service.__doc__}"
-    kind: type[Service] = type(service_class_name(view.name), (Service,), {"__doc__": document, "__module__": __name__})
+    from jupyter_mlops.client.realtime_service import RealtimeService
+
+    base = Service if view.model is None else RealtimeService
+    document = f"{view.description or view.name}\n\n{base.__doc__}"
+    kind: type[Service] = type(service_class_name(view.name), (base,), {"__doc__": document, "__module__": __name__})
     return kind(view, transport, unchanged=unchanged)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, cast
@@ -164,10 +164,11 @@ class _Table:
         if not arrow:
             batches = self._table.to_batches(max_chunksize=_PART)
             return _spooled(row for batch in batches for row in batch.to_pylist()), Format.NDJSON
-        file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed by who sends it
+        return _filled(self._write), Format.ARROW_STREAM
+
+    def _write(self, file: BinaryIO) -> None:
         with self._pa.ipc.new_stream(file, self._table.schema) as writer:
             writer.write_table(self._table, max_chunksize=_PART * 8)
-        return cast("BinaryIO", file), Format.ARROW_STREAM
 
 
 class _Stream:
@@ -214,21 +215,39 @@ class _Opened:
 
     def __init__(self, file: IO[Any], kind: str | None) -> None:
         self._file = file
+        self._copied = False
         name = getattr(file, "name", "")
         self._format = of_file(name if isinstance(name, str) else "") if kind is None else of_name(kind)
 
     def body(self, *, arrow: bool) -> tuple[BinaryIO, Format]:  # noqa: ARG002  # it is what it is
-        copy = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed by who sends it
+        if self._copied:
+            raise InvalidRequest("the open file has been read to its end: make the batch anew")
+        self._copied = True
+        return _filled(self._copy), self._format
+
+    def _copy(self, file: BinaryIO) -> None:
         while piece := self._file.read(2**20):
-            copy.write(piece.encode() if isinstance(piece, str) else piece)
-        return cast("BinaryIO", copy), self._format
+            file.write(piece.encode() if isinstance(piece, str) else piece)
 
 
 def _spooled(records: Iterable[Mapping[str, Any]]) -> BinaryIO:
-    """The records, a line each, in memory or in a file that ends with its last reader."""
-    file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115  # closed by who sends it
+    """The records, a line each."""
     encode = msgspec.json.Encoder().encode_lines
     rest = iter(records)
-    while some := list(islice(rest, _PART)):
-        file.write(encode(some))
-    return cast("BinaryIO", file)
+
+    def write(file: BinaryIO) -> None:
+        while some := list(islice(rest, _PART)):
+            file.write(encode(some))
+
+    return _filled(write)
+
+
+def _filled(write: Callable[[BinaryIO], None]) -> BinaryIO:
+    """A file in memory, or on disk when it is large, that is gone when it is closed."""
+    file = cast("BinaryIO", tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115  # closed by who sends it
+    try:
+        write(file)
+    except BaseException:
+        file.close()
+        raise
+    return file

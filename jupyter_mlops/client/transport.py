@@ -126,6 +126,7 @@ class Transport:
         into: Path | None = None,
         request_id: str = "",
         key: str = "",
+        accept: str = "",
     ) -> bytes:
         """Send a request and return the body of a successful answer.
 
@@ -151,6 +152,8 @@ class Transport:
         key:
             What the server knows this request by (`Idempotency-Key`), where it takes one: when it comes twice, it is
             carried out once.
+        accept:
+            Media types to answer in; JSON without.
 
         Raises
         ------
@@ -161,7 +164,7 @@ class Transport:
         DeadlineExceeded
             When the answer does not come in time.
         """
-        more = {"X-Correlation-Id": request_id, "Idempotency-Key": key}
+        more = {"X-Correlation-Id": request_id, "Idempotency-Key": key, "Accept": accept}
         wait = self._wait(timeout, usual)
 
         def send(address: Address) -> bytes:
@@ -203,6 +206,10 @@ class Transport:
                 return response.stream(_PIECE)
 
             yield self._tried(send)
+
+    def watcher(self) -> Transport:
+        """Another connection to the same server, for what watches in the background: it never starts a server."""
+        return Transport(self.address, getattr(self._renew, "look", self._renew), self.patience)
 
     def json(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """Send a request and decode the JSON of its answer; None for an empty one."""

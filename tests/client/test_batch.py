@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -163,6 +162,16 @@ class TestBatch:
         batch = cars.batch([{"hp": 1, "wt": 1}])
         for ask in (
             batch.cancel,
+            batch.delete,
+            batch.retry_failed,
+            batch.progress,
+            batch.artifacts,
+            batch.archive,
+            batch.to_frame,
+            batch.failed,
+            batch.in_order,
+            lambda: iter(batch),
+            lambda: batch.execution(0),
             batch.state,
             batch.wait,
             batch.results_frame,
@@ -178,10 +187,13 @@ class TestBatch:
         with pytest.raises(InvalidRequest, match="1 to 100"):
             cars.batch([{"hp": 1, "wt": 1}], parallel_count=0).start()
 
-    def test_cancelling_stops_and_deletes(self, slow):
-        batch = slow.batch([{"x": 30}] * 3).start()
-        eventually(lambda: batch.state() == "InProgress")
+    def test_cancelling_stops_and_keeps_what_there_is(self, slow):
+        batch = slow.batch([{"x": 0.1}, {"x": 30}, {"x": 30}], parallel_count=1).start()
+        eventually(lambda: batch.progress().completed == 1)
         assert batch.cancel() is batch
+        assert batch.state() == "Cancelled"
+        assert batch.execution(0).output("answer") == 0.1
+        assert batch.delete() is batch
         with pytest.raises(NotFound):
             batch.state()
         assert slow.nap(0.1).output("answer") == 0.1
@@ -247,7 +259,9 @@ class TestFrames:
         batch.wait(30, progress=False)
         expected = pd.DataFrame({"answer": [5.0, 5.0, 10.0]}, index=["a", "b", "c"])
         pd.testing.assert_frame_equal(batch.results_frame(), expected)
-        pd.testing.assert_frame_equal(batch.to_frame(), expected)
+        whole = batch.to_frame()
+        pd.testing.assert_frame_equal(whole[["hp", "wt", "answer"]], frame.assign(answer=expected["answer"]))
+        assert list(whole.columns[3:]) == ["_success", "_error", "_attempt", "_seconds"]
 
     def test_rows_that_failed_are_missing_and_say_why(self, cars):
         frame = cars.batch({"hp": [1, 2], "wt": [0, 1]}).start().wait(30, progress=False).to_frame()
@@ -312,36 +326,3 @@ class TestFiles:
         assert (here / "n.txt").read_text() == "3"
         with pytest.raises(ValueError, match="there is no directory"):
             written.download(3, destination=tmp_path / "nowhere")
-
-
-def test_a_start_is_never_sent_twice(server, cars):
-    """A proxy that takes the request and breaks the connection gets one request, not three."""
-    import socket
-
-    received = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def break_off():
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    received.append(connection.recv(65536))
-
-        thread = threading.Thread(target=break_off)
-        thread.start()
-        from jupyter_mlops.client.batch import Batch
-        from jupyter_mlops.client.transport import Address, Transport
-        from jupyter_mlops.errors import ServerUnreachable
-
-        transport = Transport(Address(url=f"http://127.0.0.1:{listener.getsockname()[1]}"))
-        batch = Batch(transport, "/api/cars/1.0", (), records=[{"hp": 1, "wt": 1}])
-        with pytest.raises(ServerUnreachable):
-            batch.start()
-        assert batch.execution_id is None
-        assert len(received) == 1
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        transport.close()
