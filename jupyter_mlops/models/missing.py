@@ -35,7 +35,7 @@ def proven_inputs(original: Original, graph: Graph, rows: Any, tolerance: float)
 def _nullable(column: InputColumn, original: Original, graph: Graph, rows: Any, tolerance: float) -> InputColumn:
     import numpy as np
 
-    if column.type in {"integer", "logical"} or column.nullable:
+    if column.type in {"integer", "logical"} or column.nullable or column.categories:
         return column
     asked = rows.copy()
     asked[column.name] = np.nan if column.type in {"double", "float"} else _nothing(len(rows))
@@ -61,7 +61,7 @@ def _nothing(count: int) -> Any:
 
 
 def _categories(column: InputColumn, original: Original, rows: Any, known: tuple[Scalar, ...]) -> InputColumn:
-    if not known:
+    if not known or column.categories:
         return column
     asked = rows.iloc[:1].copy()
     unknown: Any = UNKNOWN

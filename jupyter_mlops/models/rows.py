@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jupyter_mlops.container import CellType
+from jupyter_mlops.container import CellType, InputColumn
 from jupyter_mlops.models import boosted
 from jupyter_mlops.models.structure import categories, first_steps, holds_objects, is_text, parts_of, steps_of
 
@@ -43,6 +43,38 @@ def rows_for(model: Any, names: Sequence[str], types: Mapping[str, CellType], sa
     if all(types[name] != "string" for name in names):
         frames += [pd.DataFrame(rows, columns=list(names)) for rows in _at_once(model, len(names), count, chance)]
     return pd.concat(frames, ignore_index=True)
+
+
+def rows_between(
+    columns: Sequence[InputColumn], sample: Any, count: int, values: Mapping[str, Any] | None = None
+) -> Any:
+    """About `count` rows as a DataFrame for columns that tell what they take; the sample's come first.
+
+    Parameters
+    ----------
+    columns:
+        With their categories, if they have some.
+    sample, count:
+        As of `rows_for`.
+    values:
+        By column, what training saw.
+    """
+    import numpy as np
+    import pandas as pd
+
+    chance = np.random.default_rng(SEED)
+    seen = values or {}
+    made = pd.DataFrame({
+        one.name: _column(
+            [*one.categories, *list(seen.get(one.name, ()))[:SOME]],
+            "integer" if one.type == "double" and one.categories else one.type,
+            _given(sample, one.name), count, chance,
+        )
+        for one in columns
+    })  # fmt: skip
+    if sample is None:
+        return made
+    return pd.concat([sample[list(made.columns)].dropna().iloc[:count], made], ignore_index=True)
 
 
 def _given(sample: Any, name: str) -> list[Any]:

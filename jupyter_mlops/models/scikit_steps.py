@@ -6,6 +6,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+from jupyter_mlops.models.plain import products
 from jupyter_mlops.models.writer import DOUBLE, Writer
 
 
@@ -69,11 +70,4 @@ def _polynomial(scope: Any, operator: Any, container: Any) -> None:
     for i, row in enumerate(powers):
         repeated = np.repeat(np.arange(width), row)
         factors[i, : len(repeated)] = repeated
-    rows = to.node("Gather", [to.node("Shape", [to.input]), to.constant(np.array([0]))], axis=0)
-    shape = to.node("Concat", [rows, to.constant(np.array([1]))], axis=0)
-    ones = to.node("Expand", [to.constant(np.array([[1.0]])), shape])
-    values = to.node("Concat", [to.cast(to.input, DOUBLE), ones], axis=1)
-    made = to.node("Gather", [values, to.constant(factors[:, 0])], axis=1)
-    for i in range(1, degree):
-        made = to.node("Mul", [made, to.node("Gather", [values, to.constant(factors[:, i])], axis=1)])
-    to.finish(made, 0)
+    to.finish(products(to, to.cast(to.input, DOUBLE), factors), 0)
