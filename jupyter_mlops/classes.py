@@ -6,6 +6,7 @@ notebook, and what it left is in the snapshot; a second time it would register t
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import types
 from collections.abc import Iterator
@@ -88,21 +89,57 @@ def _own_attributes(member: Any) -> dict[str, Any]:
     return {key: value for key, value in vars(member).items() if not (key[0] == key[-1] == "_")}
 
 
-def fill(made: Any, state: Any) -> None:
-    """Fill an object whose class answers for any attribute: pickle would ask it for `__setstate__`.
+def fill_class(made: Any, state: tuple[dict[str, Any], Any]) -> None:
+    """Fill a class, whatever its metaclass says to attributes that are set.
+
+    Parameters
+    ----------
+    made, state:
+        As cloudpickle has them.
+    """
+    from cloudpickle import cloudpickle
+
+    if any(_is_own(one) and "__setattr__" in vars(one) for one in type.mro(type(made))):
+        content = dict(state[0])
+        registered = content.pop("_abc_impl", ())
+        for name, value in content.items():
+            type.__setattr__(made, name, value)
+        state = ({"_abc_impl": registered} if registered else {}, state[1])
+    cloudpickle._class_setstate(made, state)  # noqa: SLF001
+
+
+def fill(made: Any, parts: tuple[Any, list[Any], list[tuple[Any, Any]]]) -> None:
+    """Fill an object past its own code, which may answer for any attribute, or watch what is put into it.
 
     Parameters
     ----------
     made:
         The object.
-    state:
-        Its attributes, and those in slots, as pickle writes them.
+    parts:
+        Its attributes, with those in slots, as pickle writes them; the items of a list; the pairs of a dict.
     """
+    state, items, pairs = parts
     in_dict, in_slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)  # noqa: PLR2004
     if in_dict:
         object.__getattribute__(made, "__dict__").update(in_dict)
     for name, value in (in_slots or {}).items():
         object.__setattr__(made, name, value)
+    library: Any = next(one for one in type(made).__mro__ if not _is_own(one))
+    if items:
+        library.extend(made, items)
+    for key, value in pairs:
+        library.__setitem__(made, key, value)
+
+
+def context_variable(name: str, value: Any) -> contextvars.ContextVar[Any]:
+    """Make a context variable.
+
+    Parameters
+    ----------
+    name, value:
+        What it is called, and its value until another is set.
+    """
+    return contextvars.ContextVar(name, default=value)
 
 
 def _is_own(kind: type) -> bool:

@@ -37,6 +37,7 @@ from jupyter_mlops.capture.limits import Watch
 from jupyter_mlops.capture.look import module_of
 from jupyter_mlops.capture.pickler import is_importable
 from jupyter_mlops.capture.reach import real_globals, uses
+from jupyter_mlops.capture.reducers import BY_VALUE
 from jupyter_mlops.schema.snapshots import BUFFER_THRESHOLD
 
 _PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None)})
@@ -228,7 +229,7 @@ def _weak(_: Fingerprinter, obj: Any) -> bytes:
 def _reduced(own: Fingerprinter, obj: Any) -> bytes:
     """Anything else counts as what pickle would write of it."""
     kind = type(obj)
-    reducer = cloudpickle.Pickler.dispatch_table.get(kind) or copyreg.dispatch_table.get(kind)
+    reducer = BY_VALUE.get(kind) or cloudpickle.Pickler.dispatch_table.get(kind) or copyreg.dispatch_table.get(kind)
     reduced = reducer(obj) if reducer is not None else obj.__reduce_ex__(5)
     if isinstance(reduced, str):
         return _hash(b"global", str(getattr(obj, "__module__", "")).encode(), reduced.encode())

@@ -31,7 +31,9 @@ PROTOCOL = 5
 _REFERENCE = "name"
 _MEETABLE = frozenset({list, dict, set, frozenset, tuple, str})
 _FILES = io.IOBase.__mro__[1]
-_ANSWERING = frozenset({"__getattr__", "__getattribute__", "__setattr__"})
+_ANSWERING = frozenset(
+    {"__getattr__", "__getattribute__", "__setattr__", "__setitem__", "append", "extend"}  # pickle uses all of them
+)
 _OWN_STATE = frozenset({"__setstate__", "__reduce__", "__reduce_ex__"})
 _WITH_SETTER = 6
 
@@ -169,8 +171,7 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         if issubclass(kind, type):
             return self._class_reduce(obj)
         if kind in BY_VALUE:  # a cached function of an installed module still goes by its name
-            by_name = is_importable(str(getattr(obj, "__module__", "__main__"))) and hasattr(obj, "__wrapped__")
-            return NotImplemented if by_name else BY_VALUE[kind](obj)
+            return NotImplemented if _has_a_name(obj) else BY_VALUE[kind](obj)
         if obj is dataclasses.MISSING:
             return "MISSING"  # a copy of the sentinel would no longer be the sentinel
         if issubclass(kind, _FILES) and not issubclass(kind, io.BytesIO | io.StringIO):
@@ -181,10 +182,10 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._arrays.reduce(obj)
         if module_of(kind) in PANDAS_INSIDES:
             return reduce_pandas(obj, kind)
-        return self._filled_from_outside(obj) if self._answers_for_all(kind) else NotImplemented
+        return self._filled_from_outside(obj) if self._gets_in_the_way(kind) else NotImplemented
 
-    def _answers_for_all(self, kind: type) -> bool:
-        """Whether a class of the notebook's own has code that runs whenever an attribute is looked for, or set."""
+    def _gets_in_the_way(self, kind: type) -> bool:
+        """Whether a class of the notebook's own has code that runs when an object is filled, without its attributes."""
         known = self._answering.get(id(kind))
         if known is None:
             found: set[str] = set()
@@ -197,18 +198,22 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _filled_from_outside(self, obj: Any) -> Any:
         reduced = obj.__reduce_ex__(PROTOCOL)
-        if type(reduced) is not tuple or len(reduced) == _WITH_SETTER or len(reduced) < 3 or reduced[2] is None:  # noqa: PLR2004
+        if type(reduced) is not tuple or len(reduced) == _WITH_SETTER:
             return reduced
-        padded: tuple[Any, ...] = (*reduced, None, None)
-        return (*padded[:5], classes.fill)
+        padded: list[Any] = [*reduced, None, None, None]
+        make, arguments, state, items, pairs = padded[:5]
+        if state is None and items is None and pairs is None:
+            return reduced
+        parts = (state, list(items or ()), list(pairs or ()))
+        return make, arguments, parts, None, None, classes.fill
 
     def _class_reduce(self, obj: type) -> Any:
         if obj.__module__ != self._namespace.get("__name__") or is_importable(obj.__module__):
             return NotImplemented
         self._read_hints(class_attributes(obj).get("__annotations__"))
-        make, arguments, state, *_, fill = internals._dynamic_class_reduce(obj)  # noqa: SLF001
+        make, arguments, state, *_ = internals._dynamic_class_reduce(obj)  # noqa: SLF001
         if make is internals._make_skeleton_class:  # noqa: SLF001
-            return classes.make_class, arguments, state, None, None, fill
+            return classes.make_class, arguments, state, None, None, classes.fill_class
         return make, arguments, (state, classes.members_of(obj)), None, None, classes.fill_enum
 
     def _dynamic_function_reduce(self, func: FunctionType) -> Any:
@@ -252,6 +257,14 @@ class CapturePickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif issubclass(kind, type | FunctionType | BuiltinFunctionType):
             self.modules[str(obj.__module__)] = None
         self.modules[module_of(kind)] = None
+
+
+def _has_a_name(obj: Any) -> bool:
+    """Whether an installed module has it under its own name: a cached function, a type."""
+    module = str(getattr(obj, "__module__", "__main__"))
+    if not is_importable(module):
+        return False
+    return hasattr(obj, "__wrapped__") or getattr(sys.modules[module], str(getattr(obj, "__name__", "")), None) is obj
 
 
 def _carrier(cell: CellType) -> CellType:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
+import struct
+import typing
 import weakref
 from collections.abc import Callable
 from typing import Any
+
+from jupyter_mlops.classes import context_variable
 
 
 def _cache(obj: Any) -> Any:
@@ -25,9 +30,30 @@ def _weak_dict(obj: Any) -> Any:
     return type(obj), (dict(obj),)
 
 
+def _new_type(obj: Any) -> Any:
+    """Write a `typing.NewType` by value; its own way is its name in a module."""
+    return type(obj), (obj.__name__, obj.__supertype__), {"__module__": obj.__module__}
+
+
+def _struct(obj: Any) -> Any:
+    """Write a compiled format as the format."""
+    return type(obj), (obj.format,)
+
+
+def _context_variable(obj: Any) -> Any:
+    """Write a context variable with the value it has here as its default."""
+    try:
+        return context_variable, (obj.name, obj.get())
+    except LookupError:
+        return type(obj), (obj.name,)
+
+
 BY_VALUE: dict[type, Callable[[Any], Any]] = {
     functools._lru_cache_wrapper: _cache,  # noqa: SLF001
     functools.cached_property: _cached_property,
     weakref.WeakKeyDictionary: _weak_dict,
     weakref.WeakValueDictionary: _weak_dict,
+    typing.NewType: _new_type,
+    struct.Struct: _struct,
+    contextvars.ContextVar: _context_variable,
 }
