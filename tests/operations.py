@@ -47,9 +47,20 @@ PROOFS = {
         "deleteWebServiceVersion": "test_an_empty_json_body_with_delete_is_taken",
     },
     "server/test_realtime.py": {
-        "publishRealtimeWebServiceByName": "test_a_publish_is_refused_with_the_way_on",
-        "publishRealtimeWebServiceByNameVersion": "test_a_publish_is_refused_with_the_way_on",
-        "patchRealtimeWebServiceByNameVersion": "test_a_change_needs_no_model_but_something_to_change",
+        "publishRealtimeWebServiceByName": "test_a_bare_onnx_file_is_taken_and_its_columns_are_named_like_its_tensors",
+        "publishRealtimeWebServiceByNameVersion": "test_a_model_is_published_and_shown_as_machine_learning_server_did",
+        "patchRealtimeWebServiceByNameVersion": "test_a_change_makes_a_revision_and_any_can_be_gone_back_to",
+    },
+    "server/test_inference.py": {
+        "serverMetadata": "test_the_server_tells_of_itself_and_its_models",
+        "serverLive": "test_the_server_tells_of_itself_and_its_models",
+        "serverReady": "test_the_server_tells_of_itself_and_its_models",
+        "modelMetadata": "test_the_server_tells_of_itself_and_its_models",
+        "latestModelMetadata": "test_the_server_tells_of_itself_and_its_models",
+        "modelReady": "test_the_server_tells_of_itself_and_its_models",
+        "latestModelReady": "test_the_server_tells_of_itself_and_its_models",
+        "modelInfer": "test_tensors_go_in_and_out_in_json_and_as_bytes",
+        "latestModelInfer": "test_one_tensor_for_each_column",
     },
     "server/test_nodes.py": {
         "getComputeNodes": "test_only_owners_change_the_list_and_all_see_it",

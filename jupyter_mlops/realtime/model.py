@@ -214,9 +214,7 @@ def _column(found: Any, output: OutputColumn, start: int, stop: int | None) -> A
         return rows
     flat = rows.reshape(len(rows), -1)
     if output.position >= flat.shape[1]:
-        raise RunFailed(
-            f"the model's output {output.onnx_output!r} has {flat.shape[1]} columns, and no {output.name!r}"
-        )
+        raise RunFailed(f"the model's output {output.onnx_output!r} has no column for {output.name!r}")
     return flat[:, output.position]
 
 

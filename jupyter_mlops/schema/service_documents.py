@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from jupyter_mlops.container import CellType, InputColumn, OutputColumn
 from jupyter_mlops.schema.openapi import REFERENCE, openapi
 from jupyter_mlops.schema.operations import AUTHENTICATION, Operation
 from jupyter_mlops.schema.services import ServiceView
@@ -59,12 +60,12 @@ def service_openapi(
     inputs, outputs = service.input_parameter_definitions, service.output_parameter_definitions
     known = sample if isinstance(sample, Mapping) else {}
     schemas["InputParameters"] |= {
-        "properties": {p.name: _property(p, known.get(p.name)) for p in inputs},
+        "properties": {p.name: _input(p, service, known.get(p.name)) for p in inputs},
         "required": [p.name for p in inputs],
         "additionalProperties": False,
     }
     schemas["OutputParameters"]["properties"] = {
-        p.name: _either(_property(p)) if service.batchable else _property(p) for p in outputs
+        p.name: _either(_property(p)) if service.batchable else _output(p, service) for p in outputs
     }
     content = document["paths"][_address(service)]["post"]["requestBody"]["content"]["application/json"]
     if sample is not None:
@@ -88,8 +89,13 @@ def service_swagger(service: ServiceView, operations: Iterable[Operation]) -> Do
     """Describe a service in Swagger 2.0; the parameters are those of `service_openapi`."""
     document = swagger2(_document(service, operations))
     definitions = document["definitions"]
-    definitions["InputParameters"]["properties"] = {p.name: _plain(p) for p in service.input_parameter_definitions}
-    definitions["OutputParameters"]["properties"] = {p.name: _plain(p) for p in service.output_parameter_definitions}
+    takes, gives = (service.model.inputs, service.model.outputs) if service.model else ((), ())
+    definitions["InputParameters"]["properties"] = {
+        p.name: _plain(p) | _columns(takes, _SWAGGER_NULL) for p in service.input_parameter_definitions
+    }
+    definitions["OutputParameters"]["properties"] = {
+        p.name: _plain(p) | _columns(gives, _SWAGGER_NULL) for p in service.output_parameter_definitions
+    }
     return document
 
 
@@ -121,7 +127,7 @@ def _of(service: ServiceView, operation: Operation) -> Operation:
         name = f"{name}_"  # two methods of one name would not do; the service's own keeps it
     if operation.tag == AUTHENTICATION:
         return replace(operation, id=name, tag=_USER)
-    place, text = _TEXTS[operation.id]
+    place, text = _TEXTS.get(operation.id, ("summary", f"{operation.summary}."))
     said = text.format(service.name)
     takes = {"consume": InputParameters, "StartBatchExecution": list[InputParameters]}.get(operation.id)
     return replace(
@@ -177,6 +183,44 @@ def _property(parameter: Parameter, known: Any = None) -> Document:
             if parameter.format:
                 kind["format"] = parameter.format
     return kind | described
+
+
+def _input(parameter: Parameter, service: ServiceView, known: Any) -> Document:
+    """An input; of a realtime service, with the columns that there must be."""
+    if service.model is None:
+        return _property(parameter, known)
+    names = [column.name for column in service.model.inputs]
+    return _property(parameter) | _columns(service.model.inputs) | {"required": names, "additionalProperties": False}
+
+
+def _output(parameter: Parameter, service: ServiceView) -> Document:
+    """An output; of a realtime service, with its columns."""
+    return _property(parameter) | (_columns(service.model.outputs) if service.model else {})
+
+
+def _columns(columns: Iterable[InputColumn | OutputColumn], null: Document | None = None) -> Document:
+    """The columns of a model's data frame: a list of values each; `null` says that one may be missing."""
+    properties = {}
+    for column in columns:
+        cell: Document = dict(_CELLS[column.type])
+        if isinstance(column, InputColumn) and column.nullable:
+            cell |= {"type": [cell["type"], "null"]} if null is None else null
+        elif isinstance(column, InputColumn) and column.categories:
+            cell["enum"] = list(column.categories)
+        properties[column.name] = {"type": "array", "items": cell}
+    return {"properties": properties} if properties else {}
+
+
+_SWAGGER_NULL: Document = {"x-nullable": True}
+"""How Swagger 2.0's readers are told that a value may be null."""
+
+_CELLS: dict[CellType, Document] = {
+    "double": {"type": "number"},
+    "float": {"type": "number"},
+    "integer": {"type": "integer"},
+    "string": {"type": "string"},
+    "logical": {"type": "boolean"},
+}
 
 
 def _cell(values: Any) -> Document:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from azsdk import HttpException, Sdk, fresh, through_jupyter
 from jupyter_processes import TOKEN
+from onnx_models import LABELLED, LINEAR
 from support import PASSWORD, eventually
 
 from jupyter_mlops import DeployClient as OurClient
@@ -333,19 +334,37 @@ def test_nothing_is_left_behind(client, sdk):
     assert sdk.ask(client, "/snapshots") == []
 
 
-def test_realtime_services_are_refused_with_the_way_on(client):
+def test_realtime_services(client, sdk):
+    name, rows = fresh("LinMod"), pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 1.0]})
+    service = (
+        client.realtime_service(name).version("1.0").serialized_model(LINEAR).description("rt").alias("score").deploy()
+    )
+    assert service.score(rows).output("outputData")["prediction"].tolist() == [3.0, 4.0]
+    assert service.swagger()
+    again = client.get_service(name, version="1.0")
+    assert again.score(rows).output("outputData")["prediction"].tolist() == [3.0, 4.0]
+    changed = client.realtime_service(name).version("1.0").serialized_model(LABELLED).alias("score").redeploy()
+    answer = changed.score(pd.DataFrame({"a": [1.0], "b": ["y"]}))
+    assert answer.output("outputData")["y"].tolist() == [4.0]
+    (shown,) = sdk.ask(client, f"/services/{name}/1.0")
+    assert (shown["runtimeType"], shown["description"]) == ("Realtime", "rt")
+    unversioned = client.deploy_realtime(fresh("LinMod"), serialized_model=LINEAR)
+    assert unversioned.consume(rows).output("outputData")["prediction"].tolist() == [3.0, 4.0]
+    assert client.delete_service(name, version="1.0")
+
+
+def test_what_is_no_model_is_refused_with_the_way_on(client):
     with pytest.raises(HttpException) as caught:
         client.realtime_service(fresh("LinMod")).version("1.0").serialized_model(b"blob1").description("rt").deploy()
-    assert caught.value.status == 400
-    assert json.loads(caught.value.body)["message"]
+    assert caught.value.status == 422
+    assert "revoscalepy" in json.loads(caught.value.body)["message"]
     with pytest.raises(HttpException) as caught:
         client.redeploy_realtime(fresh("LinMod"), version="1.0", serialized_model=b"blob2")
-    assert caught.value.status in {400, 404}
+    assert caught.value.status == 404
     with pytest.raises(ValueError, match="rx_serialize_model"):
         client.deploy_realtime(fresh("LinMod"), version="1.0", serialized_model=b"pickle")
 
 
-@pytest.mark.slow
 def test_every_credential_leads_in(server, jupyter, request):
     for through, auth in (
         (Sdk(server.url, None), server.token),

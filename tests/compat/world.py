@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import onnx_models as models
 from support import PASSWORD, Answer, RunningServer, eventually
 
 from jupyter_mlops.schema.operations import Content, Form, Operation
@@ -40,6 +41,8 @@ BODIES: dict[str, Any] = {
     "keepSnapshot": {"upload": "unknown"},
     "beginUpload": {"manifest": {"stream": {"digest": DIGEST, "size": 3}}},
     "StartBatchExecution": [{"x": 1}],
+    "modelInfer": {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [1]}]},
+    "latestModelInfer": {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [1]}]},
 }
 """A body for each operation that takes JSON; it passes the decoding, and does no more than it must."""
 
@@ -74,6 +77,8 @@ class World:
         """The address, with the names of what is there."""
         kind = operation.path.split("/")[1]
         known = self.names | {"id": self.names.get(f"id of {kind}", "unknown")} | names
+        if kind == "v2":
+            known["name"] = names.get("name", "lines")
         if operation.path.startswith("/users"):
             known["name"] = names.get("name", "ada")
         path = re.sub(r"\{(\w+)\}", lambda match: known[match[1]], operation.path)
@@ -117,6 +122,7 @@ def make(server: RunningServer) -> World:
     """Fill a server with something of everything, and users of every role."""
     world = World(server)
     assert server.publish_code("cars", "1.0", "z = 1 / x", "x:numeric", "z:numeric").status == 201
+    assert models.publish(server, "lines/1.0", models.greedy()).status == 201
     session = server.request("POST", "/sessions", {}).json()["sessionId"]
     code = "open('data.txt', 'w').write('d'); x = 1"
     assert server.request("POST", f"/sessions/{session}/execute", {"code": code}).json()["success"]
@@ -160,7 +166,9 @@ def _too_large(world: World, operation: Operation) -> Answer:
 
 
 def _free(operation: Operation) -> dict[str, str]:
-    """A version that is not taken, for those operations that look for it first."""
+    """A service that is suitable, for those operations that look for it first."""
+    if operation.id == "patchRealtimeWebServiceByNameVersion":
+        return {"name": "lines"}
     return {"version": "free"} if operation.id == "publishRealtimeWebServiceByNameVersion" else {}
 
 
@@ -264,6 +272,12 @@ _SPECIAL: dict[Any, Any] = {
     ("patchWebServiceVersion", 422): lambda world, one: world.send(one.id, {"code": "no code"}),
     ("rollbackWebService", 422): _spoiled,
     ("publishRealtimeWebServiceByNameVersion", 409): lambda world, one: world.send(one.id),
+    ("patchRealtimeWebServiceByNameVersion", 409): lambda world, one: world.send(one.id),
+    ("publishRealtimeWebServiceByName", 422): lambda world, one: world.send(one.id, name="new"),
+    ("publishRealtimeWebServiceByNameVersion", 422): lambda world, one: world.send(one.id, version="free"),
+    ("patchRealtimeWebServiceByNameVersion", 422): lambda world, one: world.send(one.id, name="lines"),
+    ("modelInfer", 422): lambda world, one: world.send(one.id, _more_than_there_is()),
+    ("latestModelInfer", 422): lambda world, one: world.send(one.id, _more_than_there_is()),
     ("createOrUpdateServicePool", 409): lambda world, one: world.send(one.id, {"InitialPoolSize": 256}),
     ("consume", 422): lambda world, one: world.send(one.id, {"x": 0}, headers={"Prefer": "status=strict"}),
     ("consumeLatest", 422): lambda world, one: world.send(one.id, {"x": 0}, headers={"Prefer": "status=strict"}),
@@ -273,6 +287,11 @@ _SPECIAL: dict[Any, Any] = {
     ("CreateSnapshot", 409): _unpicklable,
 }  # fmt: skip
 """How each refusal is reached: by operation and status, or by status for the operations that have no entry."""
+
+
+def _more_than_there_is() -> Any:
+    """Let the model ask for more memory than there is."""
+    return {"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [2**42]}]}
 
 
 def _last_owner(world: World, operation: Operation, body: Any) -> Answer:
@@ -287,6 +306,7 @@ def _last_owner(world: World, operation: Operation, body: Any) -> Answer:
 def error_of(answer: Answer) -> dict[str, Any]:
     """The body of a refusal, which has the one shape."""
     error = json.loads(answer.body)
+    assert error.pop("error", error["message"]) == error["message"]  # Open Inference Protocol's clients look there
     assert set(error) == {"message", "code", "exceptionType", "fields", "link"}, error
     assert error["code"] == answer.status
     assert error["message"]
