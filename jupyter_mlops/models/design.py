@@ -19,6 +19,9 @@ from jupyter_mlops.models.plain import PlainGraph, products
 from jupyter_mlops.models.structure import scalars
 from jupyter_mlops.models.writer import DOUBLE
 
+KEPT = 400
+"""Values of a column that are kept, to make rows of."""
+
 _CALLS = {"log": "Log", "exp": "Exp", "sqrt": "Sqrt", "abs": "Abs", "sin": "Sin", "cos": "Cos"}
 _OPERATORS: dict[type, str] = {ast.Add: "Add", ast.Sub: "Sub", ast.Mult: "Mul", ast.Div: "Div", ast.Pow: "Pow"}
 
@@ -58,6 +61,10 @@ class Design:
             for factor, (_, state) in self.spec.encoder_state.items()
             if "categories" in state
         }
+        self.seen = {
+            name: frame[name].dropna().to_numpy()[:KEPT] for name in self.variables if name not in self._levels
+        }
+        """By column, values of the data."""
         self._strings = {name for name in self.variables if frame[name].dtype.kind not in "iufb"}
 
     def levels(self) -> dict[str, tuple[Any, ...]]:

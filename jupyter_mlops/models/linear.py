@@ -116,13 +116,14 @@ class FormulaModel(Original):
 
     def rows(self, count: int) -> Any:
         """The sample's rows, and rows between the data's extremes."""
-        return rows_between(self._design.inputs(), self._sample, count)
+        return rows_between(self._design.inputs(), self._sample, count, self._design.seen)
 
     def answer(self, rows: Any) -> dict[str, Any]:
         """What the model itself predicts."""
         import numpy as np
 
-        return {self._output: np.asarray(self._predict(rows), dtype=float).reshape(len(rows), -1)[:, 0]}
+        with np.errstate(all="ignore"):  # rows are made that no one would ask for, such as of negative numbers to log
+            return {self._output: np.asarray(self._predict(rows), dtype=float).reshape(len(rows), -1)[:, 0]}
 
 
 class ColumnsModel(Original):

@@ -99,11 +99,13 @@ def serialize_model(
 def _proven(original: Original, tolerance: float) -> tuple[Candidate, ParityReport | None]:
     """The first form of the model that answers as the model does."""
     rows: Any = original.rows(ROWS)
-    if rows is None:
+    answer = {} if rows is None else original.answer(rows)
+    if not answer:
         candidate = next(original.candidates())
-        Graph(candidate)
+        graph = Graph(candidate)
+        if rows is not None:
+            graph.answer(rows)
         return candidate, None
-    answer = original.answer(rows)
     nearest: ParityReport | None = None
     answers: dict[str, Any] = {}
     reasons = []
