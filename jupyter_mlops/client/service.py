@@ -111,7 +111,7 @@ class Service(History):
         given = self._bind(args, inputs)
         several = self._view.batchable and any(is_column(value) for value in given.values())
         values = self._encoded_columns(given) if several else self._encoded(given)
-        answer, asked = self._ask(values)
+        answer, asked = self._call(values)
         result = msgspec.json.decode(answer, type=WebServiceResult)
         outputs = self._view.output_parameter_definitions
         return ServiceResponse(self._alias, result, outputs, several=several, asked=asked)
@@ -227,7 +227,7 @@ class Service(History):
         view = self._view
         return f"<Service {view.name} {view.version}: {self._alias}{self._signature()} at {self.url}>"
 
-    def _ask(self, body: Any = None, **more: Any) -> tuple[bytes, Asked]:
+    def _call(self, body: Any = None, **more: Any) -> tuple[bytes, Asked]:
         """The answer of a call, and what the server knows it by."""
         asked = Asked(secrets.token_hex(8), self._view.my_permission_on_service == MINE)
         usual = self._view.timeout + GRACE_SECONDS
@@ -324,12 +324,16 @@ class Service(History):
         lines += [f":param {one.name}: {_python_type(one)}" for one in view.input_parameter_definitions]
         lines += [f":return {one.name}: {_python_type(one)}" for one in view.output_parameter_definitions]
         lines += [f":artifact {name}" for name in view.output_file_names]
-        lines += ["", "Takes values in this order, by name, or as one dict; returns a ServiceResponse."]
-        if view.batchable:
+        return "\n".join([*lines, "", *self._usage()])
+
+    def _usage(self) -> list[str]:
+        """What the consume function takes, for its help."""
+        lines = ["Takes values in this order, by name, or as one dict; returns a ServiceResponse."]
+        if self._view.batchable:
             lines += [
                 "Takes many rows too: a DataFrame, or a list or array for each input; the outputs are arrays then."
             ]
-        return "\n".join(lines)
+        return lines
 
 
 _WORD_BREAKS = re.compile(r"[^A-Za-z0-9]+")
