@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import pickle
 from collections import deque
@@ -97,6 +98,7 @@ def capture(
         a secret.
     """
     labels, arrays, watch = Labels(), Arrays(), Watch(seconds)
+    digests = Digests(progress, watch)
     kept, dropped = tuple(keep), frozenset(drop)
     kept_files = frozenset(name for name in kept if name not in namespace and is_file_name(name))
     wanted = [*roots, *([init] if init else []), *(name for name in kept if name not in kept_files)]
@@ -105,9 +107,9 @@ def capture(
             raise CaptureError(f"there is no {name!r} to capture: define it in a cell first, or check the spelling")
     folder = Path.cwd()
     data = chosen_files(files, folder)
-    scout = _Scout(namespace, labels, arrays, watch, dropped, progress)
-    writer = _Writer(namespace, labels, arrays, watch, progress)
-    with watch.armed():
+    scout = _Scout(namespace, labels, arrays, watch, dropped, progress, digests)
+    writer = _Writer(namespace, labels, arrays, watch, digests)
+    with contextlib.closing(digests), watch.armed():
         found = scout.run(wanted)
         _check_dropped(found, dropped, init)
         if not secrets:
@@ -131,7 +133,9 @@ class _Scout:
         watch: Watch,
         dropped: frozenset[str],
         progress: Progress | None,
+        digests: Digests,
     ) -> None:
+        self._digests = digests
         self._namespace = namespace
         self._dropped = dropped
         self._progress = progress
@@ -142,6 +146,8 @@ class _Scout:
     def run(self, wanted: Iterable[str]) -> dict[str, _Found]:
         found: dict[str, _Found] = {}
         queue = deque((name, "asked for") for name in wanted)
+        for name, _ in queue:
+            self._digests.begin(self._namespace[name])
         while queue:
             name, reason = queue.popleft()
             if name in found:
@@ -154,7 +160,9 @@ class _Scout:
                 self._stop.setdefault(id(value), name)
             found[name] = _Found(value, [reason], self._measure(name, value))
             self.modules |= found[name].measure.modules
-            reads = (read for read in found[name].measure.reads if self._is_captured(read))
+            reads = [read for read in found[name].measure.reads if self._is_captured(read)]
+            for read in reads:
+                self._digests.begin(self._namespace[read])
             queue.extend((read, f"read by {name}") for read in reads)
         return found
 
@@ -242,13 +250,13 @@ class _Writer:
     """The real pass: one stream of all names, then the manifest."""
 
     def __init__(
-        self, namespace: dict[str, Any], labels: Labels, arrays: Arrays, watch: Watch, progress: Progress | None
+        self, namespace: dict[str, Any], labels: Labels, arrays: Arrays, watch: Watch, digests: Digests
     ) -> None:
         self._namespace = namespace
         self._labels = labels
         self._arrays = arrays
         self._watch = watch
-        self._digests = Digests(progress, watch)
+        self._digests = digests
         self._blobs: dict[str, memoryview] = {}
         self._has_code = False
 
