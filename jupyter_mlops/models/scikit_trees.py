@@ -71,7 +71,7 @@ def _make_known(kind: type, shape: Callable[[Any], None], *, classifier: bool) -
     update_registered_converter(kind, f"JupyterMLOps{kind.__name__}", shape, _never, overwrite=True, **more)
 
 
-def _never(_scope: Any, operator: Any, _container: Any) -> None:
+def _never(scope: Any, operator: Any, container: Any) -> None:  # skl2onnx looks at the names
     raise NotImplementedError(f"{type(operator.raw_operator).__name__} outside of serialize_model")
 
 
