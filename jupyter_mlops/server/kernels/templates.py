@@ -29,9 +29,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T", Warmed, Forked)
 
 START_SECONDS = 60.0
-COMMON_MODULES = ("numpy", "pandas", "scipy.sparse", "sklearn.base", "sklearn.linear_model", "threadpoolctl")
-"""What a base imports after the first revision, whether that needed it or not; absent ones are passed over."""
-
 
 class ForkedProcess:
     """A process forked by a template, with the methods of `subprocess.Popen` that jupyter_client uses.
@@ -166,13 +163,18 @@ class Templates:
         A folder that holds this package and nothing else, for interpreters that lack it.
     environment:
         Variables of every process that the server starts.
+    common:
+        What a base imports after the first revision, whether that needed it or not; absent ones are passed over.
     """
 
-    def __init__(self, directory: Path, listener: Listener, path: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, listener: Listener, path: Path, environment: dict[str, str], common: Sequence[str]
+    ) -> None:
         self._directory = directory
         self._listener = listener
         self._path = path
         self._environment = environment
+        self._common = frozenset(common)
         self._bases: dict[str, asyncio.Task[Template]] = {}
         self._revisions: dict[str, asyncio.Task[Template | None]] = {}
         self._warming: set[asyncio.Task[None]] = set()
@@ -283,7 +285,7 @@ class Templates:
     def _learn(self, base: Template, modules: tuple[str, ...]) -> None:
         """Let the base import meanwhile, for the next revision, what this one has brought in."""
         names = {name for name in modules if not name.startswith("_") and name not in sys.stdlib_module_names}
-        new = (names | set(COMMON_MODULES)) - base.imported
+        new = (names | self._common) - base.imported
         if new:
             base.imported |= new
             task = asyncio.ensure_future(_warm(base, sorted(new)))
