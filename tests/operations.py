@@ -119,6 +119,16 @@ PROOFS = {
         "GetBatchExecutionFiles": "test_artifacts_are_kept_by_index",
         "GetBatchExecutionFile": "test_artifacts_are_kept_by_index",
     },
+    "server/test_durable_batches.py": {
+        "getBatchProgress": "test_progress_is_one_small_object_that_can_be_waited_for",
+        "cancelBatch": "test_cancelling_keeps_what_was_recorded_and_stops_the_rest_within_a_second",
+        "retryBatch": "test_failed_rows_run_again_and_the_others_stay",
+        "listBatches": "test_batches_are_found_by_their_id_alone_and_listed_newest_first",
+        "getBatch": "test_batches_are_found_by_their_id_alone_and_listed_newest_first",
+        "getBatchInputs": "test_rows_are_paged_as_lines_with_their_attempt",
+        "listBatchArtifacts": "test_artifacts_are_listed_and_archived",
+        "getBatchArchive": "test_artifacts_are_listed_and_archived",
+    },
     "server/test_revisions.py": {
         "listRevisions": "test_each_change_is_a_revision_and_any_can_be_gone_back_to",
         "rollbackWebService": "test_each_change_is_a_revision_and_any_can_be_gone_back_to",

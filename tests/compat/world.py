@@ -228,6 +228,24 @@ def _many_batches(world: World, operation: Operation) -> Answer:
             world.server.request("DELETE", f"/api/slow/1/batch/{batch}")
 
 
+def _other_body(world: World, operation: Operation) -> Answer:
+    """Send something else with the key of a batch that there is."""
+    key = {"Idempotency-Key": "kept"}
+    assert world.send(operation.id, [{"x": 1}], headers=key).status == 202
+    return world.send(operation.id, [{"x": 2}], headers=key)
+
+
+def _still_running(world: World, operation: Operation) -> Answer:
+    """Retry a batch that runs."""
+    assert world.server.publish_code("slow", "1", "import time\ntime.sleep(60)").status == 201
+    begun = world.send("StartBatchExecution", [{}], name="slow", version="1").json()["batchExecutionId"]
+    try:
+        return world.send(operation.id, name="slow", version="1", executionId=begun)
+    finally:
+        world.server.request("DELETE", f"/api/slow/1/batch/{begun}")
+        world.server.request("DELETE", "/services/slow/1")
+
+
 def _unpicklable(world: World, operation: Operation) -> Answer:
     session = world.names["id of sessions"]
     path = f"/sessions/{session}/execute"
@@ -283,6 +301,9 @@ _SPECIAL: dict[Any, Any] = {
     ("consumeLatest", 422): lambda world, one: world.send(one.id, {"x": 0}, headers={"Prefer": "status=strict"}),
     ("createSession", 409): _crowded,
     ("StartBatchExecution", 409): _many_batches,
+    ("StartBatchExecution", 415): lambda world, one: world.send(one.id, b"x", headers={"Content-Type": "image/png"}),
+    ("StartBatchExecution", 422): _other_body,
+    ("retryBatch", 409): _still_running,
     ("getWorkspaceObject", 409): _unpicklable,
     ("CreateSnapshot", 409): _unpicklable,
 }  # fmt: skip

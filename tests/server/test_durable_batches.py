@@ -244,7 +244,7 @@ class TestIdempotency:
         host, port = server.url.removeprefix("http://").split(":")
         head = (
             f"POST /api/{nap}/1/batch HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {server.token}\r\n"
-            "Idempotency-Key: slow\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n["
+            "Idempotency-Key: slow\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n["
         )
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(head.encode())
