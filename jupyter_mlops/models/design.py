@@ -17,7 +17,7 @@ from jupyter_mlops.errors import InvalidRequest, PublishRefused
 from jupyter_mlops.models.original import need
 from jupyter_mlops.models.plain import PlainGraph, products
 from jupyter_mlops.models.structure import scalars
-from jupyter_mlops.models.writer import DOUBLE
+from jupyter_mlops.models.writer import DOUBLE, ML
 
 KEPT = 400
 """Values of a column that are kept, to make rows of."""
@@ -183,9 +183,20 @@ def _indicators(graph: PlainGraph, column: InputColumn, levels: tuple[Any, ...])
     """A tensor [rows, levels]: 1 where the column has the level."""
     import numpy as np
 
-    kind: Any = {"string": object, "integer": "int64"}.get(column.type, float)
-    wanted = graph.constant(np.array([levels], dtype=kind))
-    return graph.cast(graph.node("Equal", [column.onnx_input, wanted]), DOUBLE)
+    values = column.onnx_input
+    wanted = np.array(
+        [levels], dtype="int64" if column.type == "integer" else float if column.type != "string" else object
+    )
+    if column.type == "string":
+        # Texts are compared in newer versions of ONNX only; their places in a list, in all.
+        places: dict[str, Any] = {
+            "keys_strings": list(levels),
+            "values_int64s": list(range(len(levels))),
+            "default_int64": -1,
+        }
+        values = graph.node("LabelEncoder", [values], domain=ML, **places)
+        wanted = np.arange(len(levels)).reshape(1, -1)
+    return graph.cast(graph.node("Equal", [values, graph.constant(wanted)]), DOUBLE)
 
 
 def _names_in(expression: str) -> set[str]:
