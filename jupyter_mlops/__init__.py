@@ -15,17 +15,26 @@ if TYPE_CHECKING:
 
     from jupyter_mlops.client import DeployClient as DeployClient
     from jupyter_mlops.models import serialize_model as serialize_model
+    from jupyter_mlops.notebook.batch_monitor import batch_monitor as batch_monitor
     from jupyter_mlops.notebook.picker import snapshot_widget as snapshot_widget
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "batch_monitor": "jupyter_mlops.notebook.batch_monitor",
     "DeployClient": "jupyter_mlops.client",
     "serialize_model": "jupyter_mlops.models",
     "snapshot_widget": "jupyter_mlops.notebook.picker",
 }
 
-__all__ = ["DeployClient", "__version__", "load_ipython_extension", "serialize_model", "snapshot_widget"]
+__all__ = [
+    "DeployClient",
+    "__version__",
+    "batch_monitor",
+    "load_ipython_extension",
+    "serialize_model",
+    "snapshot_widget",
+]
 
 
 def __getattr__(name: str) -> Any:

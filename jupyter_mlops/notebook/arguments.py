@@ -14,6 +14,12 @@ _EXPRESSIONS = frozenset({"--sample"})
 LOCKED = "locked"
 """What can follow `--environment`; as in `schema.services`, which loading the magics does not need."""
 
+BATCH_ACTIONS = ("attach", "list")
+"""What can follow `%batch` besides a service."""
+
+PRIORITIES, ENGINES = ("low", "normal", "high"), ("local", "dask")
+"""As in `schema.batches`, which loading the magics does not need."""
+
 SNAPSHOT_ACTIONS = {"list": (), "show": ("ID",), "load": ("ID",), "delete": ("ID",), "download": ("ID", "[PATH]")}
 """What can follow `%snapshot` besides a name, and what follows that."""
 
@@ -105,6 +111,31 @@ def snapshot_parser() -> Parser:
     )
     parser.add_argument("--pick", action="store_true", help="choose in a table of checkboxes")
     parser.add_argument("--overwrite", action="store_true", help="with load: replace what is there without asking")
+    return parser
+
+
+def batch_parser() -> Parser:
+    """Make the parser of `%batch`."""
+    parser = Parser(prog="%batch", add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "what",
+        metavar="SERVICE[/VERSION]",
+        help="a service's name, or a variable that holds one; or attach ID, or list",
+    )
+    parser.add_argument(
+        "words",
+        metavar="RECORDS",
+        nargs="*",
+        help="a DataFrame or another expression that gives records, or the path of a file of them",
+    )
+    parser.add_argument("--parallel", metavar="N", type=int, help="how many records may run at a time; 10")
+    parser.add_argument("--as", metavar="VAR", dest="variable", help="also put the batch into this variable")
+    parser.add_argument(
+        "--priority", metavar="P", choices=PRIORITIES, help="low, normal or high: who goes first when kernels are short"
+    )
+    parser.add_argument(
+        "--engine", metavar="E", choices=ENGINES, help="local, or dask where the server has a Dask scheduler"
+    )
     return parser
 
 

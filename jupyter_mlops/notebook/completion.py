@@ -8,13 +8,18 @@ from typing import Any
 
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.notebook.arguments import (
+    BATCH_ACTIONS,
+    ENGINES,
     LOCKED,
+    PRIORITIES,
     SNAPSHOT_ACTIONS,
+    batch_parser,
     mlops_parser,
     publish_parser,
     snapshot_parser,
 )
 
+_RECORDS = frozenset({".csv", ".tsv", ".json", ".ndjson", ".jsonl", ".parquet", ".arrow", ".feather"})
 _VARIABLES = frozenset({"--function", "--init", "--drop", "--keep", "--sample"})
 
 
@@ -34,6 +39,7 @@ def add_completers(shell: Any) -> None:
     )
     shell.set_hook("complete_command", _services_completer(shell), str_key="%services")
     shell.set_hook("complete_command", _snapshot_completer(shell), str_key="%snapshot")
+    shell.set_hook("complete_command", _batch_completer(shell), str_key="%batch")
 
 
 def _options(parser: Any) -> list[str]:
@@ -83,6 +89,28 @@ def _snapshot_completer(shell: Any) -> Callable[[Any, Any], list[str]]:
     return complete
 
 
+def _batch_completer(shell: Any) -> Callable[[Any, Any], list[str]]:
+    options = _options(batch_parser())
+    values = {"--priority": PRIORITIES, "--engine": ENGINES}
+
+    def complete(_: Any, event: Any) -> list[str]:
+        words = event.text_until_cursor.split()
+        fresh = event.text_until_cursor[-1:].isspace()
+        before = words if fresh else words[:-1]
+        if before[-1:] and before[-1] in values:
+            return list(values[before[-1]])
+        if len(before) == 1:
+            return [*BATCH_ACTIONS, *_services_with_versions(shell)]
+        if before[1] == "attach":
+            return _batch_ids(shell)
+        if len(before) == 2 and not words[-1].startswith("-"):  # noqa: PLR2004
+            files = sorted(path.name for path in Path().iterdir() if path.suffix in _RECORDS)
+            return [*_variables(shell), *files]
+        return options
+
+    return complete
+
+
 def _snapshot_names(shell: Any) -> list[str]:
     transport = _connected(shell)
     if transport is None:
@@ -117,5 +145,30 @@ def _service_names(shell: Any) -> list[str]:
 
     try:
         return sorted({view.name for view in find(transport)})
+    except MLOpsError:
+        return []
+
+
+def _services_with_versions(shell: Any) -> list[str]:
+    transport = _connected(shell)
+    if transport is None:
+        return []
+    from jupyter_mlops.client.lookup import find
+
+    try:
+        views = find(transport)
+    except MLOpsError:
+        return []
+    return sorted({text for view in views for text in (view.name, f"{view.name}/{view.version}")})
+
+
+def _batch_ids(shell: Any) -> list[str]:
+    transport = _connected(shell)
+    if transport is None:
+        return []
+    from jupyter_mlops.client.deploy import DeployClient
+
+    try:
+        return [one.id for one in DeployClient.over(transport).batches()]
     except MLOpsError:
         return []

@@ -1,4 +1,4 @@
-"""The magics: `%mlops`, `%%publish`, `%publish`, `%services`, `%snapshot`. What they need comes when they are used."""
+"""The magics: `%mlops`, `%%publish`, `%publish`, `%services`, `%snapshot`, `%batch`. What they need comes when they are used."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.notebook.arguments import (
+    batch_parser,
     help_of,
     mlops_parser,
     parse,
@@ -43,6 +44,10 @@ _SNAPSHOT_EXAMPLE = """    %snapshot before_tuning
     %snapshot list
 
     %snapshot load before_tuning --overwrite"""
+
+_BATCH_EXAMPLE = """    %batch adder/1.0 [{"x": 1, "y": 2}, {"x": 3, "y": 4}] --as job
+
+    %batch list"""
 
 
 @magics_class
@@ -118,6 +123,15 @@ class MLOpsMagics(Magics):
 
         with readable():
             return snapshot_line(self.shell, self.connection, parse(snapshot_parser(), line))
+
+    @no_var_expand
+    @line_magic
+    def batch(self, line: str) -> Any:
+        """Send many records to a service at once, and watch them; or show batches that there are."""
+        from jupyter_mlops.notebook.batches import batch_line
+
+        with readable():
+            return batch_line(self.shell, self.connection, parse(batch_parser(), line))
 
     @property
     def connected(self) -> Transport | None:
@@ -212,5 +226,6 @@ for _function, _parser, _example in (
     (MLOpsMagics.publish_line, publish_parser(cell=False), _LINE_EXAMPLE),
     (MLOpsMagics.services, services_parser(), "    %services\n\n    %services cars 1.0"),
     (MLOpsMagics.snapshot, snapshot_parser(), _SNAPSHOT_EXAMPLE),
+    (MLOpsMagics.batch, batch_parser(), _BATCH_EXAMPLE),
 ):
     _function.__doc__ = help_of(_parser, _example, _function.__doc__ or "")
