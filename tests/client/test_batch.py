@@ -188,7 +188,7 @@ class TestBatch:
             cars.batch([{"hp": 1, "wt": 1}], parallel_count=0).start()
 
     def test_cancelling_stops_and_keeps_what_there_is(self, slow):
-        batch = slow.batch([{"x": 0.1}, {"x": 30}, {"x": 30}], parallel_count=1).start()
+        batch = slow.batch([{"x": 0.1}, {"x": 30}], parallel_count=1).start()
         eventually(lambda: batch.progress().completed == 1)
         assert batch.cancel() is batch
         assert batch.state() == "Cancelled"
