@@ -42,7 +42,8 @@ class RunningServer:
 
     def start(self) -> None:
         command = [sys.executable, *self.launch, "serve", "--port=0", f"--data-dir={self.data_dir}"]
-        command.append("--ServeApp.common_modules=")  # most tests need none, and all would wait for them
+        if not any("common_modules" in argument for argument in self.arguments):
+            command.append("--ServeApp.common_modules=")  # most tests need none, and all would wait for them
         self.log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("JUPYTER_MLOPS")}
         self.process = subprocess.Popen(

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import socket
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -437,3 +438,17 @@ def test_kernels_of_a_pool_share_the_cores(server):
         name = f"share{maximum}"
         assert server.publish_code(name, "1", code, "", "n:integer", pool=settings).status == 201
         assert server.call(name).json()["outputParameters"]["n"] == cores // maximum
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+def test_common_modules_are_there_before_a_service_asks_for_them(start_server):
+    server = start_server("--ServeApp.common_modules=colorsys no_such_module")
+    code = "import sys\ny = 'colorsys' in sys.modules"
+    assert server.publish_code("first", "1", code, outputs="y:logical").status == 201
+
+    def known():
+        version = f"v{time.monotonic_ns()}"
+        assert server.publish_code("next", version, code, outputs="y:logical").status == 201
+        return server.call("next", version).json()["outputParameters"]["y"]
+
+    eventually(known)
