@@ -191,10 +191,10 @@ def _arrow(columns: Mapping[str, Any], inputs: tuple[InputColumn, ...]) -> bytes
         arrays = [_column(pa, columns[one.name], one) for one in inputs]
     except (pa.ArrowException, TypeError, ValueError):
         return None  # as JSON, each value is looked at, and the odd one is named
-    batch = pa.RecordBatch.from_arrays(arrays, names=[one.name for one in inputs])
+    table = pa.table(arrays, names=[one.name for one in inputs])
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
     content: bytes = sink.getvalue().to_pybytes()
     return content
 

@@ -117,6 +117,7 @@ def _first_line(error: Exception) -> str:
 
 def mended(onnx: Any) -> Any:
     """The same graph without what only some machines have (a country's rules for small letters), with its versions."""
+    onnx.graph.name = "model"  # converters draw a name by lot, and a model serialized twice would differ
     if any(node.op_type == "TreeEnsemble" for node in onnx.graph.node):
         for one in [one for one in onnx.opset_import if one.domain == ML]:
             onnx.opset_import.remove(one)
