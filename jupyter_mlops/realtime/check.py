@@ -1,12 +1,10 @@
-"""The process that a model is first read and run in: it has limits, and is thrown away.
+"""What a model is first read and run with: made-up rows, alone and together.
 
-Run as `python -m jupyter_mlops.realtime.check MODEL SECONDS MEMORY`; a `Verdict` comes out as JSON. Whatever a model
-does to it, it does to nobody else: when no verdict comes, the server says how the process ended.
+This runs in a process that has limits and is thrown away; see `nursery`.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,15 @@ import msgspec
 
 from jupyter_mlops import container
 from jupyter_mlops.errors import InvalidInput, InvalidRequest, MLOpsError
-from jupyter_mlops.realtime.limits import address_space, die_with_parent, limit_process
+from jupyter_mlops.realtime.graph import derive, read_graph
+from jupyter_mlops.realtime.model import Model
+from jupyter_mlops.realtime.writing import plain_list
 from jupyter_mlops.schema.realtime import Verdict
 
-_FILE_LIMIT = 2**20
 _ROWS = 6
 """Made-up rows that are run."""
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
 """How far an answer may move when it is computed together with others."""
-
-
-def main() -> None:
-    """Judge one file."""
-    path, seconds, memory = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    die_with_parent()
-    limit_process(memory=address_space() + memory, seconds=seconds, file=_FILE_LIMIT)
-    try:
-        verdict = judge(path)
-    except InvalidRequest as error:
-        verdict = Verdict(error=error.message)
-    except MemoryError:
-        verdict = Verdict(error=f"reading or running it needs more memory than the {memory} bytes that a check may use")
-    sys.stdout.buffer.write(msgspec.json.encode(verdict))
-    sys.stdout.flush()
 
 
 def judge(path: Path) -> Verdict:
@@ -52,9 +36,6 @@ def judge(path: Path) -> Verdict:
     InvalidRequest
         With the reason why it is refused.
     """
-    from jupyter_mlops.realtime.graph import derive, read_graph
-    from jupyter_mlops.realtime.model import Model
-
     with path.open("rb") as file:
         boxed = container.is_container(file.read(container.PREFIX_BYTES))
     header, offset = container.unpack(path) if boxed else (None, 0)
@@ -84,9 +65,7 @@ def judge(path: Path) -> Verdict:
     )
 
 
-def _run(model: Any, columns: dict[str, list[Any]], count: int) -> dict[str, list[Any]]:
-    from jupyter_mlops.realtime.writing import plain_list
-
+def _run(model: Model, columns: dict[str, list[Any]], count: int) -> dict[str, list[Any]]:
     feeds = model.feeds(model.reader.checked(dict(columns)))
     found = model.columns(model.run(feeds, count))
     return {output.name: plain_list(found[output.name], output) for output in model.header.outputs}
@@ -114,7 +93,7 @@ def _value(column: container.InputColumn, number: int) -> Any:
             return ((number * 37) % 101 - 50) / 16
 
 
-def _independent(model: Any, rows: list[dict[str, Any]], answers: list[dict[str, Any]]) -> bool:
+def _independent(model: Model, rows: list[dict[str, Any]], answers: list[dict[str, Any]]) -> bool:
     """Whether rows that run together, in any order, are answered as they are alone."""
     for order in (range(len(rows)), [*range(len(rows) - 1, -1, -1), 0, 0], [1, 1, 0]):
         columns = {name: [rows[index][name] for index in order] for name in rows[0]}
@@ -132,7 +111,3 @@ def _near(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return one == other or (one != one and other != other) or abs(one - other) <= ABSOLUTE + RELATIVE * abs(other)  # noqa: PLR0124  # NaN
     return bool(one == other)
-
-
-if __name__ == "__main__":
-    main()

@@ -117,6 +117,28 @@ class Scored(msgspec.Struct, frozen=True, array_like=True, tag="scored"):
 ToWorker = Employ | LoadModel | Unload | Score | Forget
 
 
+class Task(msgspec.Struct, frozen=True):
+    """What the nursery of checks is asked, as a line of JSON: to judge one model in a fork of it."""
+
+    path: str
+    seconds: float
+    memory: int
+    """Bytes that it may use beyond what it uses now."""
+    folder: str
+    """An empty working directory."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """What the nursery answers, as a line of JSON: how the fork ended."""
+
+    verdict: Verdict | None = None
+    """What it said; None when it said nothing."""
+    signal: int = 0
+    code: int = 0
+    late: bool = False
+    """Whether it was ended because it took too long."""
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What the process that checked a model says of it, as JSON."""
 

@@ -21,6 +21,23 @@ SAMPLE_LIMIT = 64 * 1024
 """Bytes of a sample that are kept with its revision."""
 
 
+def check_timeout(timeout: float | str) -> float:
+    """Return a deadline in seconds, which may be written as text.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is no number in the range.
+    """
+    try:
+        seconds = float(timeout)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise InvalidRequest(f"timeout {timeout} is not between 0 and {MAX_TIMEOUT:.0f} seconds", fields="$.timeout")
+    return seconds
+
+
 class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Body of `POST /services/{name}[/{version}]` and, with every key optional, of `PATCH`.
 
@@ -135,10 +152,7 @@ class Definition(Wire, frozen=True):
                 f"environment {self.environment[:80]!r} is not known; say {LOCKED!r} or nothing",
                 fields="$.environment",
             )
-        if not 0 < self.timeout <= MAX_TIMEOUT:
-            raise InvalidRequest(
-                f"timeout {self.timeout} is not between 0 and {MAX_TIMEOUT:.0f} seconds", fields="$.timeout"
-            )
+        check_timeout(self.timeout)
 
     def _check_batchable(self) -> None:
         single = {ValueType.INTEGER, ValueType.NUMERIC, ValueType.CHARACTER, ValueType.LOGICAL}

@@ -238,6 +238,9 @@ class Server:
         if self._http is not None:
             await self._http.close()
         await self._listener.stop()
+        if isinstance(self._driver, Driver):
+            await self._driver.close()
+        await self._realtime.close()
         await self._database.close()
         await asyncio.to_thread(self._access_log.close)
         (self._directory / "server.json").unlink(missing_ok=True)

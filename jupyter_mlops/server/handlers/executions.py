@@ -74,6 +74,8 @@ class Execution(BaseHandler):
             if "status=strict" in self.request.headers.get("Prefer", ""):
                 self.set_status(422)
                 self.set_header("Preference-Applied", "status=strict")
+            elif any(other in self.request.headers.get("Accept", "") for other in _OTHERS):
+                self.set_status(422)  # who expects no JSON looks at nothing else
         kind = reply.media if isinstance(reply, Scored) else JSON
         self._headers["Content-Type"] = _WRITTEN[kind]
         self._headers["Content-Disposition"] = _NAMED[kind]

@@ -21,6 +21,7 @@ def _form(*, needs_model: bool) -> Form:
         (
             Part("description", "The description of the realtime web service."),
             Part("operationId", "Swagger operationId/alias for the realtime web service."),
+            Part("timeout", "Deadline of one call in seconds; 60 without it."),
             Part(_MODEL, _TEXT, file=True, required=needs_model),
         )
     )

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from blake3 import blake3
@@ -22,7 +23,7 @@ from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.inference import ModelMetadata, metadata
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.realtime import INPUT, OUTPUT, Verdict
-from jupyter_mlops.schema.services import SAMPLE_LIMIT, Definition, RealtimeModel, Revision
+from jupyter_mlops.schema.services import SAMPLE_LIMIT, Definition, RealtimeModel, Revision, check_timeout
 from jupyter_mlops.schema.snapshots import Blob, Captured, Manifest
 from jupyter_mlops.schema.types import Parameter, ValueType, check_alias, check_name
 from jupyter_mlops.server.managers.access import require
@@ -113,6 +114,10 @@ class RealtimeManager:
             self._check_version(identity, name, version, new=new)
         self._executions.check_realtime()
 
+    async def close(self) -> None:
+        """End what checks models."""
+        await self._checker.close()
+
     def metadata(self, identity: Identity, name: str, version: str | None) -> ModelMetadata:
         """Describe a realtime service as a model of Open Inference Protocol.
 
@@ -161,7 +166,7 @@ class RealtimeManager:
         name, version:
             What to call it; without a version a GUID is made.
         fields:
-            `description` and `operationId`, if they came.
+            `description`, `operationId` and `timeout`, if they came.
         model:
             The file `model`, if it came.
 
@@ -173,7 +178,7 @@ class RealtimeManager:
             When the model is refused, with the reason. Then nothing is left of it.
         """
         require(identity, Action.PUBLISH)
-        alias, description = _alias(fields), fields.get("description")
+        changes = _changes(fields)
         if model is None:
             raise InvalidRequest("a realtime service needs the file `model`", fields="$.model")
         chosen = version or str(uuid.uuid4())
@@ -181,7 +186,7 @@ class RealtimeManager:
             assert judged is not None, "there is a model"
             self._check_version(identity, name, chosen, new=True)
             number = await self._store.last_number(name, chosen) + 1
-            definition = _definition(judged.verdict, description, alias)
+            definition = msgspec.structs.replace(_definition(judged.verdict), **changes)
             revision = _revision(identity, name, chosen, number, definition, judged.manifest)
             settings = PoolSettings()
             revision = await self._put(
@@ -203,19 +208,16 @@ class RealtimeManager:
             When the model is refused; the revision in force stays.
         """
         require(identity, Action.PUBLISH)
-        alias = _alias(fields)
-        if not fields and model is None:
-            raise InvalidRequest("there is nothing to change: send `model`, `description` or `operationId`", fields="$")
+        changes = _changes(fields)
+        if not changes and model is None:
+            raise InvalidRequest(
+                "there is nothing to change: send `model`, `description`, `operationId` or `timeout`", fields="$"
+            )
         async with self._judged(identity, model) as judged, self._services.publishing[name]:
             self._check_version(identity, name, version, new=False)
             old = self._catalog.find(name, version)
-            definition = old.definition if judged is None else _definition(judged.verdict, None, None)
-            definition = msgspec.structs.replace(
-                definition,
-                description=fields.get("description", old.definition.description),
-                operation_id=alias or old.definition.operation_id,
-                timeout=old.definition.timeout,
-            )
+            model_of = old.definition.model if judged is None else _definition(judged.verdict).model
+            definition = msgspec.structs.replace(old.definition, model=model_of, **changes)
             number = await self._store.last_number(name, old.version) + 1
             manifest = judged.manifest if judged else old.manifest
             revision = _revision(identity, name, old.version, number, definition, manifest)
@@ -273,17 +275,29 @@ def _settle(model: Path, folder: Path) -> Blob:
         return Blob(digest=digest, size=os.fstat(file.fileno()).st_size)
 
 
-def _alias(fields: Mapping[str, str]) -> str | None:
-    alias = fields.get("operationId") or None
-    check_alias(alias)
-    return alias
+def _changes(fields: Mapping[str, str]) -> dict[str, Any]:
+    """What the form says of the definition.
+
+    Raises
+    ------
+    InvalidRequest
+        For a field that breaks a rule.
+    """
+    changes: dict[str, Any] = {}
+    if "description" in fields:
+        changes["description"] = fields["description"]
+    if fields.get("operationId"):
+        changes["operation_id"] = fields["operationId"]
+        check_alias(fields["operationId"])
+    if fields.get("timeout"):
+        changes["timeout"] = check_timeout(fields["timeout"])
+    return changes
 
 
-def _definition(verdict: Verdict, description: str | None, alias: str | None) -> Definition:
+def _definition(verdict: Verdict) -> Definition:
     assert verdict.header is not None, "what is not refused says what it is"
     return Definition(
-        description=description if description is not None else verdict.header.description or None,
-        operation_id=alias,
+        description=verdict.header.description or None,
         inputs=_FRAMES[0],
         outputs=_FRAMES[1],
         model=RealtimeModel(header=verdict.header, offset=verdict.offset, grouped=verdict.grouped),
