@@ -181,7 +181,7 @@ class Batch(BatchHandler):
         CONSUMPTION,
         Action.CONSUME,
         gives={200: BatchWebServiceResult},
-        refuses=(404, 415),
+        refuses=(404,),
         arguments=(
             Argument("showPartialResults", bool, _PARTIAL),
             FIRST,
