@@ -14,6 +14,7 @@ import jupyter_mlops
 from jupyter_mlops.discovery import data_dir
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.server.assembly import Server
+from jupyter_mlops.server.cluster.settings import ClusterSettings
 from jupyter_mlops.server.process import CannotStart, lock
 from jupyter_mlops.server.realtime.settings import RealtimeSettings
 
@@ -21,7 +22,7 @@ CANNOT_START = 2
 """Exit code when something stands in the way: a busy port, a held lock, a damaged database."""
 
 
-class ServeApp(JupyterApp, RealtimeSettings):
+class ServeApp(JupyterApp, RealtimeSettings, ClusterSettings):
     """`jupyter mlops serve`: run the server in this process until it is told to stop."""
 
     name = "jupyter-mlops-serve"
@@ -34,6 +35,7 @@ class ServeApp(JupyterApp, RealtimeSettings):
         "data-dir": "ServeApp.data_dir",
         "admin-password-file": "ServeApp.admin_password_file",
         "idle-timeout": "ServeApp.idle_timeout",
+        "dask": "ServeApp.dask_scheduler",
         "config": "JupyterApp.config_file",
         "log-level": "Application.log_level",
     }

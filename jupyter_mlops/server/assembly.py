@@ -19,6 +19,8 @@ from tornado.netutil import bind_sockets
 import jupyter_mlops
 from jupyter_mlops.discovery import ServerFile
 from jupyter_mlops.schema.base import API_VERSION
+from jupyter_mlops.server.cluster.driver import Driver
+from jupyter_mlops.server.cluster.settings import make_driver
 from jupyter_mlops.server.floors import below_floor
 from jupyter_mlops.server.handlers.access_log import AccessLog
 from jupyter_mlops.server.handlers.base import Managers, UnknownAddress
@@ -36,6 +38,7 @@ from jupyter_mlops.server.managers.access import AccessManager, Lifetimes
 from jupyter_mlops.server.managers.archives import Archives
 from jupyter_mlops.server.managers.batches import BatchLimits, BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog
+from jupyter_mlops.server.managers.cluster_runner import add_cluster
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.failures import FailureManager
@@ -141,6 +144,8 @@ class Server:
                 frozenset(settings.webhook_hosts),
             ),
         )
+        self._driver = make_driver(settings, self._launcher, self._listener)
+        add_cluster(self._batches, self._driver, self._uploads)
         self._snapshots = SnapshotManager(SnapshotStore(self._database), self._uploads, archives)
         self._sessions = SessionManager(
             lambda: SessionKernel.start(self._launcher, self._listener, templates),
@@ -233,14 +238,14 @@ class Server:
             self._http.stop()
         await self._sessions.close()
         await self._batches.close()
+        if isinstance(self._driver, Driver):
+            await self._driver.close()
+        await self._realtime.close()
         await self._executions.close()
         await asyncio.to_thread(self._failures.close)
         if self._http is not None:
             await self._http.close()
         await self._listener.stop()
-        if isinstance(self._driver, Driver):
-            await self._driver.close()
-        await self._realtime.close()
         await self._database.close()
         await asyncio.to_thread(self._access_log.close)
         (self._directory / "server.json").unlink(missing_ok=True)

@@ -24,14 +24,15 @@ from jupyter_mlops.schema.channel import (
     ToTemplate,
     Warmed,
 )
+from jupyter_mlops.schema.driver import Linked, Ran, ToDriver
 from jupyter_mlops.schema.realtime import ModelLoaded, Scored, ToWorker
 
 log = logging.getLogger(__name__)
 
 _GREETING_LIMIT = 4096
 
-Spoken = Loaded | Answer | Warmed | Forked | ModelLoaded | Scored
-"""What a kernel, a template or a realtime worker says after its greeting."""
+Spoken = Loaded | Answer | Warmed | Forked | ModelLoaded | Scored | Linked | Ran
+"""What a kernel, a template, a realtime worker or the batch driver says after its greeting."""
 
 
 class Connection(asyncio.Protocol):
@@ -79,8 +80,8 @@ class Connection(asyncio.Protocol):
         else:
             raise InvalidRequest(f"{type(message).__name__} out of turn")
 
-    def send(self, message: ToKernel | ToTemplate | ToWorker) -> None:
-        """Send a message to the kernel, template or realtime worker."""
+    def send(self, message: ToKernel | ToTemplate | ToWorker | ToDriver) -> None:
+        """Send a message to the kernel, template, realtime worker or batch driver."""
         self._transport.write(frame(self._encoder.encode(message)))
 
     def close(self) -> None:

@@ -45,6 +45,8 @@ class SliceEnd:
     """Index of the row that ran when the kernel ended, if one ran."""
     reason: str = ""
     """Why the kernel ended."""
+    again: int = 0
+    """How often it was begun before, by what was lost then without a trace."""
 
 
 @dataclass(eq=False)

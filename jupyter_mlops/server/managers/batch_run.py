@@ -141,6 +141,8 @@ class BatchRun:
         left, right = first, stop
         try:
             end = await self._runner.run(self._request(chunk, first, stop, sheet))
+            for _ in range(end.again):
+                await self._try(first, stop - first, "lost")
             found = await self._harvest(sheet, first, stop)
             left = first + found.count
             if end.done is None:
@@ -281,7 +283,7 @@ class BatchRun:
 
     async def _pause(self, error: Unavailable) -> None:
         """Wait before trying again; who is only short of room may wait forever."""
-        self._batch.wait_for(f"no kernel can be started: {error.message}")
+        self._batch.wait_for(f"{self._runner.lacks}: {error.message}")
         if self._runner.stuck() and time.monotonic() - self._last_result > CANNOT_START_SECONDS:
             raise error
         wait = min(error.retry_after or 1.0, LONGEST_PAUSE)

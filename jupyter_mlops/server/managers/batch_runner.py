@@ -19,6 +19,9 @@ class Runner(Protocol):
     begin. When `run` returns, what is in that file is whole (`jupyter_mlops.recording`) and nobody adds to it.
     """
 
+    lacks: str
+    """What a batch waits for while slices cannot be begun."""
+
     def width(self) -> int:
         """How many slices can run at a time."""
 
@@ -55,6 +58,8 @@ class KernelRunner:
     priority:
         Its place among the batches that wait for the same kernels.
     """
+
+    lacks = "no kernel can be started"
 
     def __init__(self, held: Held, batch: str, priority: Priority) -> None:
         self._held = held

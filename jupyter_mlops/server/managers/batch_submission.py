@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,7 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook: str
 
 
-def check(asked: Asked, most_parallel: int, engines: Iterable[Engine], hosts: frozenset[str]) -> Settings:
+def check(
+    asked: Asked, most_parallel: int, engines: Iterable[Engine], hosts: frozenset[str], missing: Mapping[Engine, str]
+) -> Settings:
     """Check what a caller asks for.
 
     Parameters
@@ -60,6 +62,8 @@ def check(asked: Asked, most_parallel: int, engines: Iterable[Engine], hosts: fr
         Those that this server has.
     hosts:
         Hosts that webhooks may be on, each with its port where that is not the scheme's.
+    missing:
+        Why this server has not some engine.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def check(asked: Asked, most_parallel: int, engines: Iterable[Engine], hosts: fr
     return Settings(
         parallel=_parallel(asked.parallel, most_parallel),
         priority=_one_of(Priority, asked.priority, Priority.NORMAL, "priority"),
-        engine=_engine(asked.engine, tuple(engines)),
+        engine=_engine(asked.engine, tuple(engines), missing),
         webhook=_webhook(asked.webhook or "", hosts),
     )
 
@@ -197,12 +201,12 @@ def _one_of(kind: type[Priority], text: str | None, default: Priority, field: st
         raise InvalidRequest(f"{field} is one of {known}, not {text[:80]!r}", fields=field) from None
 
 
-def _engine(text: str | None, there: tuple[Engine, ...]) -> Engine:
+def _engine(text: str | None, there: tuple[Engine, ...], missing: Mapping[Engine, str]) -> Engine:
     if text is None:
         return Engine.LOCAL
     if text not in set(there):
         known = ", ".join(there)
-        hint = "; this server has no Dask scheduler (setting: dask)" if text == Engine.DASK else ""
+        hint = f"; {missing[Engine(text)]}" if text in set(missing) else ""
         raise InvalidRequest(f"engine is one of {known}, not {text[:80]!r}{hint}", fields="engine")
     return Engine(text)
 

@@ -106,6 +106,8 @@ class BatchManager:
         self.answers = BatchAnswers(store, files, self.unused)
         self.engines: dict[Engine, Callable[[BatchRecord], Runner]] = {Engine.LOCAL: self._local}
         """What makes the runner of a batch."""
+        self.missing: dict[Engine, str] = {}
+        """Why there is no such engine here."""
 
     async def open(self) -> None:
         """Read what there is, and remove what a server before this one left half done."""
@@ -196,7 +198,7 @@ class BatchManager:
         if (known := self._known(identity, asked.key, print_)) is not None:
             return known
         revision = self._catalog.find(asked.name, asked.version)
-        settings = check(asked, self._limits.most_parallel, self.engines, self._limits.webhook_hosts)
+        settings = check(asked, self._limits.most_parallel, self.engines, self._limits.webhook_hosts, self.missing)
         self._admit(identity)
         identifier = str(uuid.uuid4())
         with self._uploads.leased(revision.manifest) if revision.manifest else contextlib.nullcontext():

@@ -16,12 +16,11 @@ import psutil
 from jupyter_mlops.errors import DeadlineExceeded, KernelDied, Unavailable
 from jupyter_mlops.inputs import InputReader, RowsReader
 from jupyter_mlops.schema.access import Action, Identity
-from jupyter_mlops.schema.channel import Load, Outcome, Reply
+from jupyter_mlops.schema.channel import Outcome, Reply
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.realtime import INFERENCE
 from jupyter_mlops.schema.realtime import Scored as ModelScored
 from jupyter_mlops.schema.services import Revision
-from jupyter_mlops.schema.snapshots import Environment
 from jupyter_mlops.server.kernels.budget import Budget
 from jupyter_mlops.server.kernels.channel import Listener
 from jupyter_mlops.server.kernels.kernel import Kernel
@@ -33,6 +32,7 @@ from jupyter_mlops.server.kernels.waiting import Caller
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.failures import INPUT_LIMIT, FailureManager
+from jupyter_mlops.server.managers.loads import make_load
 from jupyter_mlops.server.managers.metrics import Metrics
 from jupyter_mlops.server.managers.models import Form, ModelScoring, no_model
 from jupyter_mlops.server.managers.proof import prove
@@ -41,8 +41,6 @@ from jupyter_mlops.server.managers.trial import Answer, Trial
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.realtime.pool import ModelPool
 
-CONSOLE_LIMIT = 2**20
-ARTIFACT_LIMIT = 64 * 2**20
 LOAD_SECONDS = 120.0
 DRAIN_SECONDS = 30.0
 WATCH_SECONDS = 0.5
@@ -338,18 +336,7 @@ class ExecutionManager:
         if manifest is not None and revision.id not in self._verified:
             await self._uploads.verify(manifest)
             self._verified.add(revision.id)
-        load = Load(
-            definition=revision.definition,
-            stream=self._uploads.path(manifest.stream) if manifest else "",
-            buffers=tuple(self._uploads.path(blob) for blob in manifest.buffers) if manifest else (),
-            files=tuple((file.path, self._uploads.path(file.blob)) for file in manifest.files) if manifest else (),
-            sources=manifest.sources if manifest else (),
-            mark="",
-            console_limit=CONSOLE_LIMIT,
-            artifact_limit=ARTIFACT_LIMIT,
-            threads=_threads(settings),
-            environment=manifest.environment if manifest else Environment(),
-        )
+        load = make_load(revision, self._uploads, _threads(settings))
         template = None
         if self._templates is not None and not load.files:  # a template has no directory with its own modules
             template = await self._templates.of(revision.id, revision.interpreter, load.stream, load.buffers)

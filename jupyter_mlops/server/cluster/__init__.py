@@ -1,0 +1,1 @@
+"""The server's side of the batch driver, which runs batches on a Dask cluster."""
