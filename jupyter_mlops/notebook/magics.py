@@ -1,4 +1,4 @@
-"""The magics: `%mlops`, `%%publish`, `%publish`, `%services`, `%snapshot`, `%batch`. What they need comes when they are used."""
+"""The magics: `%mlops`, `%%publish`, `%publish`, `%services`, `%snapshot`, `%batch`. Each loads what it needs."""
 
 from __future__ import annotations
 
@@ -34,10 +34,15 @@ _CELL_EXAMPLE = """    %%publish adder 1.0 --sample 1,2
 
     %%publish cars 1.0 --batchable --sample X.head(3) --kernels 1:4 --memory 2GB
     def manual(cars):                 # a DataFrame with a row for each call that waits
-        return model.predict(cars)    # and one value for each row"""
+        return model.predict(cars)    # and one value for each row
+
+    %%publish cars 2.0 --realtime
+    model = LogisticRegression().fit(X, y)"""
 _LINE_EXAMPLE = """    %publish add adder 1.0 --sample 1,2
 
-    %publish model cars 1.0 --batchable --sample X.head(3) --kernels 1:4"""
+    %publish model cars 1.0 --batchable --sample X.head(3) --kernels 1:4
+
+    %publish model cars 2.0 --realtime auto"""
 
 _SNAPSHOT_EXAMPLE = """    %snapshot before_tuning
 
@@ -78,11 +83,13 @@ class MLOpsMagics(Magics):
     @no_var_expand
     @cell_magic("publish")  # type: ignore[arg-type]
     def publish_cell(self, line: str, cell: str) -> Service:
-        """Run the cell and publish the function it defines last."""
+        """Run the cell and publish the function it defines last, or its model."""
         from jupyter_mlops.notebook.cell import last_function, run
 
         with readable():
             options = parse(publish_parser(cell=True), line)
+            if options.realtime is not None:
+                return self._publish_model(cell, options)
             name = options.function
             if name is None:
                 name = last_function(self.shell, cell)
@@ -145,6 +152,15 @@ class MLOpsMagics(Magics):
         if self._transport is None:
             self._transport = connect()
         return self._transport
+
+    def _publish_model(self, cell: str, options: Any) -> Service:
+        from jupyter_mlops.notebook.cell import run
+        from jupyter_mlops.notebook.realtime import model_name
+
+        run(self.shell, cell)
+        if options.realtime in {"", AUTO}:
+            return self._publish(model_name(self.shell, cell), options)
+        return self._publish(options.realtime, options)
 
     def _publish(self, what: str, options: Any) -> Service:
         from jupyter_mlops.notebook.display import register_formatters
