@@ -99,7 +99,7 @@ def serialize_model(
 def _proven(original: Original, tolerance: float) -> tuple[Candidate, ParityReport | None]:
     """The first form of the model that answers as the model does."""
     rows: Any = original.rows(ROWS)
-    answer = {} if rows is None else original.answer(rows)
+    answer = {} if rows is None else _own_answer(original, rows)
     if not answer:
         candidate = next(original.candidates())
         graph = Graph(candidate)
@@ -126,6 +126,18 @@ def _proven(original: Original, tolerance: float) -> tuple[Candidate, ParityRepo
     if nearest is None:
         raise PublishRefused(f"{original.kind} of {original.library} does not convert: {reasons[0]}. {WAY_ON}")
     raise PublishRefused(_differences(nearest, rows, answer, answers))
+
+
+def _own_answer(original: Original, rows: Any) -> dict[str, Any]:
+    try:
+        return original.answer(rows)
+    # The model is the user's and may raise anything; the answer is one message.
+    except Exception as error:
+        raise PublishRefused(
+            f"{original.kind} of {original.library} raised on the rows to compare with: {type(error).__name__}: "
+            f"{str(error).strip().partition(chr(10))[0]} If it takes only some values, give a sample of them: "
+            f"serialize_model(model, sample). {WAY_ON}"
+        ) from error
 
 
 WAY_ON = "A standard service runs the model itself: %publish, or client.service(...)"

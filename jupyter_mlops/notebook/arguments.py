@@ -20,6 +20,9 @@ BATCH_ACTIONS = ("attach", "list")
 PRIORITIES, ENGINES = ("low", "normal", "high"), ("local", "dask")
 """As in `schema.batches`, which loading the magics does not need."""
 
+AUTO = "auto"
+"""What can follow `--realtime`: serve ONNX when it answers as the model does, else let a kernel score."""
+
 SNAPSHOT_ACTIONS = {"list": (), "show": ("ID",), "load": ("ID",), "delete": ("ID",), "download": ("ID", "[PATH]")}
 """What can follow `%snapshot` besides a name, and what follows that."""
 
@@ -79,6 +82,14 @@ def publish_parser(*, cell: bool) -> Parser:
     )
     parser.add_argument(
         "--private", action="store_true", help="keep nothing of its calls, not even of those that raise"
+    )
+    parser.add_argument(
+        "--realtime",
+        metavar="[MODEL|auto]" if cell else "[auto]",
+        nargs="?",
+        const="",
+        help=("the cell's last model, or this one," if cell else "the model")
+        + " becomes a realtime service; auto: only when its ONNX form answers the same, else a kernel scores",
     )
     parser.add_argument("--update", action="store_true", help="change the version if it exists")
     parser.add_argument("--as", metavar="VAR", dest="variable", help="also put the service into this variable")

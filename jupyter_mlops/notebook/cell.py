@@ -73,3 +73,15 @@ def _defined(statement: ast.stmt) -> list[str]:
             return [name for child in inner for name in _defined(child)]
         case _:
             return []
+
+
+def bound_names(tree: ast.Module) -> list[str]:
+    """Names that a cell's own statements give something to, in their order; one that is given twice comes twice."""
+    names = []
+    for statement in tree.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement]
+        for target in targets:
+            names += [
+                node.id for node in ast.walk(target) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            ]
+    return names

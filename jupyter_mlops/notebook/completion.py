@@ -8,6 +8,7 @@ from typing import Any
 
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.notebook.arguments import (
+    AUTO,
     BATCH_ACTIONS,
     ENGINES,
     LOCKED,
@@ -59,6 +60,8 @@ def _publish_completer(shell: Any, options: list[str], magic: str) -> Callable[[
             return _variables(shell)
         if before[-1:] == ["--environment"]:
             return [LOCKED]
+        if before[-1:] == ["--realtime"]:
+            return [AUTO, *(_models(shell) if magic == "%%publish" else [])]
         if magic == "%publish" and len(before) == 1:
             return [name for name in _variables(shell) if _publishable(shell.user_ns[name])]
         if not fresh and words[-1].startswith("-"):
@@ -130,6 +133,10 @@ def _connected(shell: Any) -> Any:
 
 def _variables(shell: Any) -> list[str]:
     return [name for name in shell.user_ns if not name.startswith("_") and name not in shell.user_ns_hidden]
+
+
+def _models(shell: Any) -> list[str]:
+    return [name for name in _variables(shell) if hasattr(shell.user_ns[name], "predict")]
 
 
 def _publishable(value: Any) -> bool:

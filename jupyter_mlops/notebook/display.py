@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
-from jupyter_mlops.client.pools import duration
+from jupyter_mlops.client.pools import Pool, duration
 from jupyter_mlops.client.service import Service
+from jupyter_mlops.container import Header, InputColumn, OutputColumn
 from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.schema.realtime import INPUT, OUTPUT
 from jupyter_mlops.schema.revisions import Provenance
 from jupyter_mlops.schema.services import ServiceView
 from jupyter_mlops.schema.snapshots import Captured
@@ -38,6 +41,7 @@ CELL = "text-align: left; padding: 1px 14px 1px 0; vertical-align: top; backgrou
 _LINK = "color: var(--jp-content-link-color, #1976d2)"
 _KILO = 1024
 
+_CELLS = {"double": 1.0, "float": 1.0, "integer": 1, "string": "text", "logical": True}
 _EXAMPLES: dict[ValueType, Any] = {
     ValueType.INTEGER: 1,
     ValueType.NUMERIC: 1.0,
@@ -69,7 +73,7 @@ class Card:
         lines = [f"{view.name} {view.version}  ({self._state()})"]
         lines += [f"  {view.description}"] if view.description else []
         lines += [f"  {label + ':':<11}{value}" for label, value in self._facts()]
-        lines += [f"  captured:  {size(view.snapshot_size)}"] if view.captured else []
+        lines += [f"  captured:  {size(view.snapshot_size)}"] if _shown(view) or _modules(view) else []
         lines += [f"    {one.name:<24} {_kind(one):<28} {size(one.size)}" for one in _shown(view)]
         lines += [f"  modules:   {', '.join(_modules(view))}"] if _modules(view) else []
         lines += [f"  curl:      {self.curl()}", f"  Python:    {self.python()}"]
@@ -115,11 +119,17 @@ class Card:
         return f"from jupyter_mlops import DeployClient; {found}.{self._service.alias}({values})"
 
     def _state(self) -> str:
+        if self._view.model is not None:
+            proof = "answered made-up rows" if self._view.proof == "answered" else "loaded, not run"
+            return f"unchanged: this was published already; {proof}" if self._service.unchanged else proof
         proof = "loaded and answered the sample" if self._view.proof == "answered" else "loaded, not run"
         return f"unchanged: this was published already; {proof}" if self._service.unchanged else proof
 
     def _facts(self) -> list[tuple[str, str]]:
         view = self._view
+        if view.model is not None:
+            facts = [*_model_facts(view.model, view.snapshot_size), *self._pool_facts()]
+            return [*facts, ("URL", self._service.url), ("docs", docs_url(self._service))]
         facts = [
             ("inputs", _parameters(view.input_parameter_definitions)),
             ("outputs", _parameters(view.output_parameter_definitions)),
@@ -139,14 +149,11 @@ class Card:
         except MLOpsError:  # the card is also shown when its service or server has gone
             return []
         busy = sum(kernel.state == "busy" for kernel in pool.kernels)
+        if self._view.model is not None:
+            return [("workers", f"{len(pool.kernels)} hold the model"), *_call_facts(pool)]
         most = str(pool.settings.max_pool_size) if pool.settings.max_pool_size else "one a core"
         shown = f"{len(pool.kernels)} ({busy} busy); at least {pool.settings.initial_pool_size}, at most {most}"
-        facts = [("kernels", shown)]
-        if pool.calls:
-            facts.append(("calls", f"{pool.calls}, {pool.errors} errors, p50 {duration(pool.p50)}"))
-        if pool.last_error:
-            facts.append(("last error", pool.last_error))
-        return facts
+        return [("kernels", shown), *_call_facts(pool)]
 
     def _origin(self) -> list[tuple[str, str]]:
         """Where the revision in force came from, for those who may see it."""
@@ -163,6 +170,30 @@ class Card:
         if label != "docs":
             return escape(value)
         return f"<a href='{escape(value)}' target='_blank' rel='noopener' style='{_LINK}'>{escape(value)}</a>"
+
+
+def _call_facts(pool: Pool) -> list[tuple[str, str]]:
+    facts = [("calls", f"{pool.calls}, {pool.errors} errors, p50 {duration(pool.p50)}")] if pool.calls else []
+    return [*facts, ("last error", pool.last_error)] if pool.last_error else facts
+
+
+def _model_facts(model: Header, bytes_: int) -> list[tuple[str, str]]:
+    """What is shown of a realtime service."""
+    facts = [
+        ("kind", "Realtime: ONNX, scored without a kernel"),
+        ("model", f"{model.kind} of {model.library}, {size(bytes_)}"),
+        ("inputs", f"{INPUT}: {_columns(model.inputs)}"),
+        ("outputs", f"{OUTPUT}: {_columns(model.outputs)}"),
+    ]
+    if model.parity is not None:
+        same = f"{model.parity.rows - model.parity.mismatched} of {model.parity.rows}"
+        facts.append(("parity", f"{same} rows answered as the model does, within {model.parity.tolerance:g}"))
+    return facts
+
+
+def _columns(columns: Sequence[InputColumn | OutputColumn], most: int = 24) -> str:
+    more = f" and {len(columns) - most} more" if len(columns) > most else ""
+    return ", ".join(f"{one.name} ({one.type})" for one in columns[:most]) + more
 
 
 class ServiceTable:
@@ -199,15 +230,16 @@ class ServiceTable:
         return f"<div style='{STYLE}'>{table}</div>"
 
 
-_HEADINGS = ("name", "version", "inputs", "outputs", "published by", "published", "proof")
+_HEADINGS = ("name", "version", "kind", "inputs", "outputs", "published by", "published", "proof")
 
 
 def _row(view: ServiceView) -> tuple[str, ...]:
     return (
         view.name,
         view.version,
-        _parameters(view.input_parameter_definitions),
-        _parameters(view.output_parameter_definitions),
+        view.runtime_type,
+        _parameters(view.input_parameter_definitions) if view.model is None else _columns(view.model.inputs, 3),
+        _parameters(view.output_parameter_definitions) if view.model is None else _columns(view.model.outputs, 3),
         view.version_published_by,
         view.creation_time.partition(".")[0].replace("T", " "),
         view.proof,
@@ -251,7 +283,7 @@ def _refined(one: Parameter) -> str:
 
 
 def _shown(view: ServiceView) -> list[Captured]:
-    return [one for one in view.captured if one.kind != "module"]
+    return [] if view.model is not None else [one for one in view.captured if one.kind != "module"]
 
 
 def _modules(view: ServiceView) -> list[str]:
@@ -263,6 +295,10 @@ def _kind(one: Captured) -> str:
 
 
 def _made_up(view: ServiceView) -> dict[str, Any]:
+    if view.model is not None:
+        return {
+            INPUT: {one.name: [one.categories[0] if one.categories else _CELLS[one.type]] for one in view.model.inputs}
+        }
     return {one.name: _EXAMPLES[one.type] for one in view.input_parameter_definitions}
 
 

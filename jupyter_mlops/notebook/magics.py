@@ -13,6 +13,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.notebook.arguments import (
+    AUTO,
     batch_parser,
     help_of,
     mlops_parser,

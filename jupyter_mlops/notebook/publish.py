@@ -20,11 +20,12 @@ from jupyter_mlops.client.service import Service
 from jupyter_mlops.client.signature import MISSING, Signature, describe
 from jupyter_mlops.client.source import source_of
 from jupyter_mlops.client.transport import Transport
-from jupyter_mlops.notebook.arguments import kernels_of, names_of, types_of
+from jupyter_mlops.notebook.arguments import AUTO, kernels_of, names_of, types_of
 from jupyter_mlops.notebook.estimator import Estimator, is_estimator, load_file, wrap
 from jupyter_mlops.notebook.own_answer import own_answer, side_by_side
 from jupyter_mlops.notebook.progress import Progress, interruptible
 from jupyter_mlops.notebook.provenance import provenance
+from jupyter_mlops.notebook.realtime import one_row, publish_realtime
 
 _MODEL_FILES = (".pkl", ".pickle", ".joblib", ".sav", ".gz", ".xz")
 
@@ -62,6 +63,12 @@ def publish_named(
         The service, and the wire values of the sample, or of its first row.
     """
     sample = MISSING if options.sample is None else evaluate(shell, options.sample, "--sample")
+    if options.realtime is not None:
+        model = _realtime_model(shell, what, options)
+        done = publish_realtime(connect, model, options, None if sample is MISSING else sample)
+        if done is not None:
+            return done
+        sample = sample if options.batchable else one_row(sample)
     subject = _subject(shell, what, options, sample)
     artifacts = names_of(options.artifacts)
     must_be_synchronous(subject.namespace[subject.name], artifacts)
@@ -139,15 +146,7 @@ def evaluate(shell: Any, expression: str, option: str) -> Any:
 
 def _subject(shell: Any, what: str, options: argparse.Namespace, sample: Any) -> _Subject:
     namespace = shell.user_ns
-    path = _model_path(what, namespace.get(what))
-    if path is not None:
-        value, name = load_file(path), path.name.partition(".")[0]
-    elif what in namespace:
-        value, name = namespace[what], what
-    elif what.isidentifier():
-        raise UsageError(f"there is no {what!r} here: define it in a cell first, or check the spelling")
-    else:
-        value, name = evaluate(shell, what, "FUNCTION"), what.rpartition(".")[2]
+    value, name = _meant(shell, what)
     if is_estimator(value):
         return _estimator_subject(value, name, options, sample)
     if not callable(value):
@@ -164,6 +163,29 @@ def _subject(shell: Any, what: str, options: argparse.Namespace, sample: Any) ->
         sample=sample,
     )
     return _Subject(namespace, name, source_of(value), signature, name)
+
+
+def _meant(shell: Any, what: str) -> tuple[Any, str]:
+    """What a name, a path or an expression stands for, and what to call it."""
+    namespace = shell.user_ns
+    path = _model_path(what, namespace.get(what))
+    if path is not None:
+        return load_file(path), path.name.partition(".")[0]
+    if what in namespace:
+        return namespace[what], what
+    if what.isidentifier():
+        raise UsageError(f"there is no {what!r} here: define it in a cell first, or check the spelling")
+    return evaluate(shell, what, "FUNCTION"), what.rpartition(".")[2]
+
+
+def _realtime_model(shell: Any, what: str, options: argparse.Namespace) -> Any:
+    """The model for a realtime service; ONNX files stay paths, which `serialize_model` takes."""
+    if options.realtime not in {"", AUTO, what}:
+        raise UsageError(
+            f"--realtime takes nothing here, or auto; {options.realtime!r} goes before it: "
+            f"%publish {what} {options.name} {options.realtime} --realtime"
+        )
+    return Path(what).expanduser() if what.endswith(".onnx") else _meant(shell, what)[0]
 
 
 def _model_path(what: str, value: Any) -> Path | None:

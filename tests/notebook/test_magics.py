@@ -256,7 +256,6 @@ REFUSED = [
     ("%%publish a 1 --sample 1/0\ndef f(x: float) -> float: return x", "--sample 1/0 raises ZeroDivisionError"),
     ("%%publish a 1 --sample\ndef f(x: float) -> float: return x", "--sample wants an expression"),
     ("%%publish a 1 --sample 0\ndef f(x: float) -> float: return 1 / x", "ZeroDivisionError"),
-    ("%%publish a 1 --realtime m\ndef f(x: float) -> float: return x", "unrecognized arguments: --realtime m"),
     ("%%publish a 1 --inputs x\ndef f(x): return x", "--inputs wants name=type pairs"),
     ("%%publish a 1 --inputs x=set\ndef f(x): return x", 'Invalid encoding type "set" for "x"'),
     ("%%publish a 1 --as 1x\ndef f(x: float) -> float: return x", "no name of a variable"),
