@@ -365,11 +365,11 @@ class Batch(BatchFiles, BatchShown):
         """A DataFrame of the inputs of some rows: from here, when they are here, else from the server."""
         import pandas as pd
 
-        here = self.records
-        if not here and len(index) <= FEW:
+        here = None if self._source is None else self._source.frame()
+        if here is None and len(index) <= FEW:
             found = [self._rows().inputs(offset=row, limit=1) for row in index]
             return pd.DataFrame([row for rows in found for row in rows])
-        return pd.DataFrame(here or self._rows().inputs()).iloc[index]
+        return (pd.DataFrame(self._rows().inputs()) if here is None else here).iloc[index]
 
     def _rows(self) -> BatchRows:
         return BatchRows(self._transport, self._path(), self._service, self._outputs)

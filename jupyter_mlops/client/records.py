@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
+from types import NoneType
 from typing import Any
 
 from jupyter_mlops.client.encoding import encode, encode_column
 from jupyter_mlops.errors import InvalidInput
-from jupyter_mlops.schema.types import Parameter
+from jupyter_mlops.schema.types import Parameter, ValueType
+
+_EXACT = 2**53
+_PLAIN: dict[ValueType, frozenset[type]] = {
+    ValueType.INTEGER: frozenset({int, NoneType}),
+    ValueType.NUMERIC: frozenset({float, int, NoneType}),
+    ValueType.CHARACTER: frozenset({str, NoneType}),
+    ValueType.LOGICAL: frozenset({bool, NoneType}),
+}
 
 
 def read_records(records: Any, inputs: tuple[Parameter, ...]) -> list[dict[str, Any]]:
@@ -34,7 +44,7 @@ def read_records(records: Any, inputs: tuple[Parameter, ...]) -> list[dict[str, 
         raise InvalidInput(
             f"records are a list of dicts, a dict of lists or a DataFrame, not a {type(records).__name__}", fields="$"
         )
-    return list(each(records, inputs))
+    return [dict(one) for one in each(records, inputs)]  # what is changed later is not sent
 
 
 def each(records: Iterable[Any], inputs: tuple[Parameter, ...]) -> Iterator[dict[str, Any]]:
@@ -52,7 +62,21 @@ def each(records: Iterable[Any], inputs: tuple[Parameter, ...]) -> Iterator[dict
     InvalidInput
         With the path of the first value that does not fit, such as `$[3].hp`.
     """
-    return (_from_dict(record, index, inputs) for index, record in enumerate(records))
+    kinds = [(one.name, _PLAIN.get(one.type, frozenset())) for one in inputs]
+    for index, record in enumerate(records):
+        yield record if _is_plain(record, kinds) else _from_dict(record, index, inputs)
+
+
+def _is_plain(record: Any, kinds: list[tuple[str, frozenset[type]]]) -> bool:
+    """Whether it is on the wire as it is; the common case, many times faster than looking closely."""
+    if type(record) is not dict or len(record) != len(kinds):
+        return False
+    for name, allowed in kinds:
+        value = record.get(name, record)  # which is of no type that is allowed
+        kind = type(value)
+        if kind not in allowed or (kind is float and not isfinite(value)) or (kind is int and abs(value) > _EXACT):
+            return False
+    return True
 
 
 def columns_of(frame: Any, wanted: set[str]) -> dict[str, Any]:

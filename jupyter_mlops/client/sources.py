@@ -35,6 +35,10 @@ class Source(Protocol):
         """One dict of inputs for each record, as they are sent; empty when only the file knows."""
         ...
 
+    def frame(self) -> Any:
+        """The records as a DataFrame of what is sent; None when only the file knows."""
+        ...
+
     def body(self, *, arrow: bool) -> tuple[BinaryIO, Format]:
         """What to send, and in which format; with `arrow` false it is not Arrow unless it came so."""
         ...
@@ -137,6 +141,11 @@ class _Listed:
     def count(self) -> int | None:
         return len(self.records)
 
+    def frame(self) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame(self.records)
+
     def body(self, *, arrow: bool) -> tuple[BinaryIO, Format]:  # noqa: ARG002  # it is JSON either way
         return _spooled(self.records), Format.NDJSON
 
@@ -155,6 +164,9 @@ class _Table:
     def count(self) -> int | None:
         return int(self._table.num_rows)
 
+    def frame(self) -> Any:
+        return self._table.to_pandas()
+
     @property
     def records(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._table.to_pylist()
@@ -171,12 +183,19 @@ class _Table:
             writer.write_table(self._table, max_chunksize=_PART * 8)
 
 
-class _Stream:
-    """Records that come one after the other, once."""
+class _Passing:
+    """Records that are nowhere else when they have been sent."""
 
     rows = count = None
     convertible = False
     records: list[dict[str, Any]] = []
+
+    def frame(self) -> Any:
+        return None
+
+
+class _Stream(_Passing):
+    """Records that come one after the other, once."""
 
     def __init__(self, records: Iterable[Any], inputs: tuple[Parameter, ...]) -> None:
         self._checked = each(records, inputs)
@@ -189,12 +208,8 @@ class _Stream:
         return _spooled(self._checked), Format.NDJSON
 
 
-class _File:
+class _File(_Passing):
     """A file on this machine, sent as it is."""
-
-    rows = count = None
-    convertible = False
-    records: list[dict[str, Any]] = []
 
     def __init__(self, path: Path, kind: str | None) -> None:
         self._path = path
@@ -206,12 +221,8 @@ class _File:
         return self._path.open("rb"), self._format
 
 
-class _Opened:
+class _Opened(_Passing):
     """An open file: what follows from where it stands."""
-
-    rows = count = None
-    convertible = False
-    records: list[dict[str, Any]] = []
 
     def __init__(self, file: IO[Any], kind: str | None) -> None:
         self._file = file
