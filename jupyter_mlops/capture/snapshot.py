@@ -27,7 +27,7 @@ from jupyter_mlops.capture.redact import redacted_source
 from jupyter_mlops.capture.secret_files import secrets_of_file
 from jupyter_mlops.capture.secrets import Finding, find_secrets
 from jupyter_mlops.capture.shapes import shape_of
-from jupyter_mlops.capture.sharing import Arrays
+from jupyter_mlops.capture.sharing import Arrays, is_plain_array
 from jupyter_mlops.capture.spans import Span, located, span_of, union
 from jupyter_mlops.environments import environment
 from jupyter_mlops.errors import CaptureError
@@ -303,16 +303,18 @@ class _Writer:
         self._digests.total = (
             stream.nbytes + union(span for span, _ in buffers) + sum(content.nbytes for content in contents.values())
         )
-        listed = [self._store(content) for _, content in buffers]
         if self._has_code:
             modules = modules | {"cloudpickle": None}
+        where = environment(modules, bytecode=self._has_code)
+        fingerprints = self._fingerprints(found)
+        listed = [self._store(content) for _, content in buffers]
         manifest = Manifest(
             stream=self._store(stream),
             buffers=tuple(listed),
             files=tuple(SnapshotFile(path=name, blob=self._store(content)) for name, content in contents.items()),
-            names=self._names(found, [span for span, _ in buffers], listed),
+            names=self._names(found, fingerprints, [span for span, _ in buffers], listed),
             sources=tuple(map(redacted_source, self._labels.sources())),
-            environment=environment(modules, bytecode=self._has_code),
+            environment=where,
         )
         return Capture(manifest, self._blobs)
 
@@ -321,9 +323,22 @@ class _Writer:
         self._blobs.setdefault(key, content)
         return Blob(digest=key, size=content.nbytes)
 
-    def _names(self, found: dict[str, _Found], spans: list[Span], listed: list[Blob]) -> tuple[Captured, ...]:
-        first = {blob.digest: index for index, blob in reversed(list(enumerate(listed)))}
+    def _fingerprints(self, found: dict[str, _Found]) -> dict[str, str]:
         hasher = Fingerprinter(self._namespace, self._digests, self._watch)
+        made: dict[str, str] = {}
+        # Arrays come last: they are being hashed meanwhile.
+        for name, one in sorted(found.items(), key=lambda item: is_plain_array(item[1].value, type(item[1].value))):
+            try:
+                made[name] = self._watch.run(lambda value=one.value: hasher.fingerprint(value))  # type: ignore[misc]
+            # As in the measuring pass.
+            except Exception as error:  # noqa: BLE001
+                raise CaptureError(f"{name} changes while it is captured ({error_text(error)})") from None
+        return made
+
+    def _names(
+        self, found: dict[str, _Found], fingerprints: dict[str, str], spans: list[Span], listed: list[Blob]
+    ) -> tuple[Captured, ...]:
+        first = {blob.digest: index for index, blob in reversed(list(enumerate(listed)))}
         counted: set[int] = set()
         names: list[Captured] = []
         places = located([one.measure.spans for one in found.values()], spans)
@@ -331,18 +346,13 @@ class _Writer:
             reached = {first[listed[index].digest] for index in indexes}
             added = sum(listed[index].size for index in reached - counted)
             counted |= reached
-            try:
-                fingerprint = self._watch.run(lambda value=one.value: hasher.fingerprint(value))  # type: ignore[misc]
-            # As in the measuring pass.
-            except Exception as error:  # noqa: BLE001
-                raise CaptureError(f"{name} changes while it is captured ({error_text(error)})") from None
             names.append(
                 Captured(
                     name=name,
                     kind=kind_of(one.value),
                     type=one.value.__name__ if is_a(one.value, ModuleType) else type_name(one.value),
                     size=one.measure.size + added,
-                    fingerprint=fingerprint,
+                    fingerprint=fingerprints[name],
                     buffers=tuple(sorted(reached)),
                     shape=shape_of(one.value),
                 )
