@@ -184,18 +184,15 @@ def _indicators(graph: PlainGraph, column: InputColumn, levels: tuple[Any, ...])
     import numpy as np
 
     values = column.onnx_input
-    wanted = np.array(
-        [levels], dtype="int64" if column.type == "integer" else float if column.type != "string" else object
-    )
+    wanted = np.array([levels], dtype="int64" if column.type == "integer" else object)
+    if column.type == "double":
+        wanted = wanted.astype(float)
     if column.type == "string":
         # Texts are compared in newer versions of ONNX only; their places in a list, in all.
-        places: dict[str, Any] = {
-            "keys_strings": list(levels),
-            "values_int64s": list(range(len(levels))),
-            "default_int64": -1,
-        }
-        values = graph.node("LabelEncoder", [values], domain=ML, **places)
-        wanted = np.arange(len(levels)).reshape(1, -1)
+        places = list(range(len(levels)))
+        encoder: dict[str, Any] = {"keys_strings": list(levels), "values_int64s": places, "default_int64": -1}
+        values = graph.node("LabelEncoder", [values], domain=ML, **encoder)
+        wanted = np.array([places])
     return graph.cast(graph.node("Equal", [values, graph.constant(wanted)]), DOUBLE)
 
 

@@ -125,6 +125,20 @@ def mended(onnx: Any) -> Any:
     for node in onnx.graph.node:
         if node.op_type == "StringNormalizer" and not any(one.name == "locale" for one in node.attribute):
             node.attribute.append(need("onnx").helper.make_attribute("locale", LOCALE))
+    return _with_true_types(onnx)
+
+
+def _with_true_types(onnx: Any) -> Any:
+    """The same graph, its outputs declared with the element types that they have: skl2onnx guesses some from the inputs."""
+    tensors = [one for one in onnx.graph.output if one.type.HasField("tensor_type")]
+    bare = need("onnx").ModelProto()
+    bare.CopyFrom(onnx)
+    for one in bare.graph.output:
+        one.ClearField("type")
+    inferred = need("onnx.shape_inference").infer_shapes(bare).graph.output
+    found = {one.name: one.type.tensor_type.elem_type for one in inferred}
+    for one in tensors:
+        one.type.tensor_type.elem_type = found.get(one.name) or one.type.tensor_type.elem_type
     return onnx
 
 

@@ -13,6 +13,9 @@ from jupyter_mlops.models.original import Original
 from jupyter_mlops.models.parity import compare
 
 ASKED_ROWS = 40
+ASKED_COLUMNS = 60
+"""Of more columns, none is asked alone."""
+HOLES = 0.3
 UNKNOWN = "\N{SNOWMAN} no such category"
 
 REFUSALS = (ValueError, TypeError, KeyError, AttributeError, IndexError, ArithmeticError, RuntimeError)
@@ -26,10 +29,28 @@ def proven_inputs(original: Original, graph: Graph, rows: Any, tolerance: float)
     """
     known = original.known()
     some = rows.iloc[:ASKED_ROWS].reset_index(drop=True)
-    return tuple(
-        _categories(_nullable(column, original, graph, some, tolerance), original, some, known.get(column.name, ()))
-        for column in graph.inputs
-    )
+    found = _all_nullable(original, graph, some, tolerance)
+    if found is None and len(graph.inputs) <= ASKED_COLUMNS:
+        found = tuple(_nullable(column, original, graph, some, tolerance) for column in graph.inputs)
+    return tuple(_categories(one, original, some, known.get(one.name, ())) for one in found or graph.inputs)
+
+
+def _all_nullable(original: Original, graph: Graph, rows: Any, tolerance: float) -> tuple[InputColumn, ...] | None:
+    """The columns as nullable, if they are numbers and all of them may be missing; None when each is to be asked."""
+    import numpy as np
+
+    if not all(column.type in {"double", "float"} for column in graph.inputs):
+        return None
+    holes = np.random.default_rng(0).random(rows.shape) < HOLES
+    asked = rows.mask(holes)
+    try:
+        answer = original.answer(asked)
+        converted = graph.answer(asked)
+    except (*REFUSALS, PublishRefused):
+        return None
+    if not compare("", answer, converted, tolerance).holds:
+        return None
+    return tuple(msgspec.structs.replace(column, nullable=True) for column in graph.inputs)
 
 
 def _nullable(column: InputColumn, original: Original, graph: Graph, rows: Any, tolerance: float) -> InputColumn:

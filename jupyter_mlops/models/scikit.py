@@ -21,6 +21,7 @@ from jupyter_mlops.models.structure import (
     is_text,
     last_of,
     names_of,
+    positioned,
     scalars,
     steps_of,
     told_types,
@@ -170,7 +171,9 @@ class Scikit(Original):
         types = need("skl2onnx.common.data_types")
         number = types.DoubleTensorType if precision == "double" else types.FloatTensorType
         kinds = {"string": types.StringTensorType, "integer": types.Int64TensorType}
+        model = self._model
         if self._shared():
+            model = positioned(model, self._names)
             initial = [(TENSOR, number([None, len(self._names)]))]
         else:
             initial = [(name, kinds.get(self._types[name], number)([None, 1])) for name in self._names]
@@ -178,6 +181,8 @@ class Scikit(Original):
             # What converters tell of their own libraries is not the user's business.
             warnings.simplefilter("ignore")
             functions, shapes = scikit_trees.converters(self._model)
+            theirs, their_shapes = scikit_steps.own_steps(self._model)
+            functions, shapes = functions | theirs, shapes | their_shapes
             if precision == "double":
                 wider, their_shapes = scikit_steps.converters()
                 functions, shapes = functions | wider, shapes | their_shapes
@@ -186,15 +191,15 @@ class Scikit(Original):
                 "custom_conversion_functions": functions, "custom_shape_calculators": shapes,
             }  # fmt: skip
             try:
-                onnx = skl2onnx.convert_sklearn(self._model, options=self._options(), **settings)
+                onnx = skl2onnx.convert_sklearn(model, options=self._options(model), **settings)
             except NameError:  # some classifiers have no such option
-                onnx = skl2onnx.convert_sklearn(self._model, **settings)
+                onnx = skl2onnx.convert_sklearn(model, **settings)
         return mended(onnx)
 
-    def _options(self) -> dict[int, dict[str, Any]]:
+    def _options(self, model: Any) -> dict[int, dict[str, Any]]:
         from sklearn.base import is_classifier
 
-        return {id(self._model): {"zipmap": False}} if is_classifier(self._last) else {}
+        return {id(model): {"zipmap": False}} if is_classifier(self._last) else {}
 
     def _inputs(self, onnx: Any, precision: str) -> tuple[InputColumn, ...]:
         number: CellType = "double" if precision == "double" else "float"

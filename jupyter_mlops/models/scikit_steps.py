@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from jupyter_mlops.models.plain import products
+from jupyter_mlops.models.structure import parts_of
 from jupyter_mlops.models.writer import DOUBLE, Writer
 
 
@@ -18,6 +19,33 @@ def converters() -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[
     functions: dict[type, Callable[..., None]] = dict.fromkeys(kinds, _widened)
     shapes: dict[type, Callable[[Any], None]] = dict.fromkeys(kinds, _wide)
     return functions | {preprocessing.PolynomialFeatures: _polynomial}, shapes
+
+
+def own_steps(model: Any) -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[Any], None]]]:
+    """The same for steps of a model that write themselves: classes with `write_graph(graph, tensor)` and `width_`."""
+    kinds = {type(part) for part in parts_of(model, everywhere=True) if hasattr(part, "write_graph")}
+    if kinds:
+        from skl2onnx import update_registered_converter
+
+        for kind in kinds:
+            alias = f"JupyterMLOps{kind.__name__}"
+            update_registered_converter(kind, alias, _own_shape, _own, overwrite=True)
+    return dict.fromkeys(kinds, _own), dict.fromkeys(kinds, _own_shape)
+
+
+def _own(scope: Any, operator: Any, container: Any) -> None:
+    to = Writer(scope, operator, container)
+    source = to.input
+    if len(operator.inputs) > 1:
+        source = to.node("Concat", [one.full_name for one in operator.inputs], axis=1)
+    to.finish(operator.raw_operator.write_graph(to, source), 0)
+
+
+def _own_shape(operator: Any) -> None:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    number = FloatTensorType if isinstance(operator.inputs[0].type, FloatTensorType) else DoubleTensorType
+    operator.outputs[0].type = number([operator.inputs[0].get_first_dimension(), operator.raw_operator.width_])
 
 
 def _widened(scope: Any, operator: Any, container: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 from jupyter_mlops.container import CellType, Scalar
@@ -68,6 +69,26 @@ def column_names(columns: Any, names: Sequence[str]) -> list[str]:
     if chosen.dtype == bool:
         return [name for name, taken in zip(names, chosen, strict=True) if taken]
     return [names[int(one)] if chosen.dtype.kind in "iu" else str(one) for one in chosen]
+
+
+def positioned(model: Any, names: Sequence[str]) -> Any:
+    """The same model, with the columns of a ColumnTransformer at its beginning by place: one tensor holds them all."""
+    if hasattr(model, "steps"):
+        first = positioned(model.steps[0][1], names)
+        if first is model.steps[0][1]:
+            return model
+        other = copy(model)
+        other.steps = [(model.steps[0][0], first), *model.steps[1:]]
+        return other
+    if not hasattr(model, "transformers_"):
+        return model
+    other = copy(model)
+    places = list(names)
+    other.transformers_ = [
+        (name, step, [places.index(one) for one in column_names(columns, names)])
+        for name, step, columns in model.transformers_
+    ]
+    return other
 
 
 def told_types(model: Any, names: Sequence[str]) -> dict[str, CellType]:
