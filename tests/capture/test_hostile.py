@@ -165,6 +165,10 @@ def test_control_c_ends_a_capture_and_leaves_nothing(notebook, tmp_path):
     before = dict(namespace)
     with pytest.raises(KeyboardInterrupt):
         capture(namespace, ["f"])
+    namespace["big"] = before["big"] = __import__("numpy").ones(2**20)  # hashed ahead, in a thread
+    with pytest.raises(KeyboardInterrupt):
+        capture(namespace, ["big", "f"])
+    assert not [one for one in threading.enumerate() if one.name.startswith("hashing")]
     assert namespace.keys() == before.keys()
     assert signal.getitimer(signal.ITIMER_REAL)[1] == 0  # pytest's own may run, ours does not
     with pytest.raises(KeyboardInterrupt):
