@@ -45,9 +45,14 @@ class Ahead:
                 return kernel
             if count < self._most and not kernel.stalled and (best is None or count < len(best.sent)):
                 best = kernel
-        if best is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
+        if best is not None:
+            self.watch()
         return best
+
+    def watch(self) -> None:
+        """Look soon after what was sent to busy kernels."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
 
     def learn(self, seconds: float) -> None:
         """Note how long a call ran."""

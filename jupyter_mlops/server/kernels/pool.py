@@ -14,14 +14,16 @@ import msgspec
 
 from jupyter_mlops.errors import DeadlineExceeded, InvalidInput, KernelDied, MLOpsError, Unavailable
 from jupyter_mlops.inputs import Rows
-from jupyter_mlops.schema.channel import Answer, Call, Done, GroupReply, Outcome, Reply, Slice, SliceReply
+from jupyter_mlops.schema.channel import Answer, Call, Done, GroupReply, Outcome, Reply, SliceReply
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.server.kernels.ahead import Ahead
 from jupyter_mlops.server.kernels.budget import Budget
+from jupyter_mlops.server.kernels.grouping import Grouping
+from jupyter_mlops.server.kernels.ids import new_ids
 from jupyter_mlops.server.kernels.kernel import Kernel
 from jupyter_mlops.server.kernels.record import CallRecord
-from jupyter_mlops.server.kernels.slicing import BATCH_PAUSE, Job, SliceEnd, Slicing
+from jupyter_mlops.server.kernels.slicing import BATCH_PAUSE, Slicing
 from jupyter_mlops.server.kernels.supply import LONGEST_PAUSE, Supply
 from jupyter_mlops.server.kernels.waiting import Caller, Sent, Waiting
 
@@ -32,21 +34,6 @@ GRACE_SECONDS = 2.0
 
 GROWTH_SECONDS = 0.01
 """How long a call must have waited before a further kernel is started for it."""
-
-
-class _Ids:
-    """Ids of messages, and of the rows of slices: they only grow."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def take(self, count: int = 1) -> int:
-        """The first of `count` new ones."""
-        first, self._last = self._last + 1, self._last + count
-        return first
-
-
-_ids = _Ids()
 
 
 class Pool:
@@ -77,11 +64,11 @@ class Pool:
         self._running: dict[int, Sent] = {}
         self._kernels: list[Kernel] = []
         self._ahead = Ahead(self._kernels, self._taken_back)
-        self._slicing = Slicing(self._kernels, self._dispatch)
+        self._grouping = Grouping(self._queue, self._dispatch)
+        self.slicing = Slicing(self._kernels, self._check_open, self._dispatch)
+        """The slices of batches, which run between the calls."""
         self._closed = False
         self._growth: asyncio.TimerHandle | None = None
-        self._hold: asyncio.TimerHandle | None = None
-        self._last_group = 1
         budget.join(self)
 
     def adopt(self, kernel: Kernel) -> None:
@@ -108,7 +95,6 @@ class Pool:
         rows: Rows | None = None,
         caller: Caller | None = None,
         path: str = "",
-        patient: bool = False,
     ) -> Reply:
         """Run one call and return its answer.
 
@@ -117,7 +103,7 @@ class Pool:
         body, checked, rows, path:
             What to run, as `Waiting` describes it.
         timeout:
-            Seconds from now until the call is given up; of a `patient` one, seconds that it may run.
+            Seconds from now until the call is given up.
         caller:
             Is told how to take the call back.
 
@@ -130,14 +116,13 @@ class Pool:
         Unavailable
             When too many calls wait, the pool is closed, or no kernel can be started.
         """
-        started = self.last_used = time.monotonic()
+        started = time.monotonic()
         self._admit()
-        if not patient:
-            self._slicing.last_call = started
+        self.slicing.last_call = started
         loop = asyncio.get_running_loop()
         waiting = Waiting(body, checked, rows, loop.create_future(), started)
         waiting.path = path
-        waiting.limit(timeout, self._late, patient=patient)
+        waiting.timer = loop.call_later(timeout, self._late, waiting, timeout)
         self._queue.append(waiting)
         if caller is not None:
             caller.abandon = partial(self._abandon, waiting)
@@ -159,41 +144,6 @@ class Pool:
             raise DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s and was interrupted")
         return reply
 
-    async def run_slice(
-        self, request: Slice, *, batch: str, priority: int, timeout: float, begun: Callable[[Job], None]
-    ) -> SliceEnd:
-        """Run a slice of a batch, between the calls.
-
-        Parameters
-        ----------
-        request:
-            What to run; its id is given here.
-        batch, priority, timeout:
-            As `Job` describes them.
-        begun:
-            Is given what `stop_slice` takes.
-
-        Raises
-        ------
-        Unavailable, Conflict
-            When the pool is closed, or no kernel can be started.
-        """
-        self.last_used = time.monotonic()
-        self._check_open()
-        future: asyncio.Future[SliceEnd] = asyncio.get_running_loop().create_future()
-        job = Job(request, batch, priority, timeout, future, self.last_used)
-        self._slicing.add(job)
-        begun(job)
-        self._dispatch()
-        return await future
-
-    def stop_slice(self, job: Job, *, gently: bool = False) -> None:
-        """End a slice at once, or gently after the row that runs."""
-        if gently:
-            self._slicing.rest(job)
-        else:
-            self._slicing.stop(job)
-
     async def close(self) -> None:
         """Refuse new calls, fail those that wait, and end the kernels."""
         self._closed = True
@@ -208,7 +158,7 @@ class Pool:
 
     async def drain(self) -> None:
         """Wait until every call that was accepted has been answered."""
-        while self._queue or self._running or self._slicing.busy():  # noqa: ASYNC110  # seldom, and an event would cost every call
+        while self._queue or self._running or self.slicing.busy():  # noqa: ASYNC110  # an event would cost every call
             await asyncio.sleep(0.02)
 
     def kernels(self) -> list[Kernel]:
@@ -242,7 +192,7 @@ class Pool:
     def give_up(self) -> bool:
         """End an idle kernel beyond the initial size, if there is one; say whether there was."""
         idle = [kernel for kernel in self._kernels if not kernel.sent]
-        if not idle or self.size() <= self.settings.initial_pool_size or self._queue or self._slicing.waits():
+        if not idle or self.size() <= self.settings.initial_pool_size or self._queue or self.slicing.waits():
             return False
         self._kernels.remove(idle[-1])
         idle[-1].kill()
@@ -258,6 +208,7 @@ class Pool:
         self._check_open()
 
     def _check_open(self) -> None:
+        self.last_used = time.monotonic()
         if self._closed:
             raise Unavailable("the service is going away; try again", retry_after=1)
         refusal = None if self._kernels or self._supply.starting() else self._supply.refusal()
@@ -266,72 +217,37 @@ class Pool:
 
     def _dispatch(self) -> None:
         queue = self._queue
-        starved = self._slicing.starved()
-        if starved:
-            self._hand_slices(starved=True)
+        starved = self.slicing.starved() and not self.slicing.hand(starved=True)
         while queue:
             kernel = self._ahead.free()
             if kernel is not None and kernel.sent and starved:  # let one run dry, for the slice
                 kernel = None
-            kernel = kernel or self._slicing.give_way()
+            if kernel is None:
+                kernel = self.slicing.give_way()
+                self._ahead.watch()
             if kernel is None:
                 break
-            if queue[0].groups() and self._worth_holding(kernel):
+            if self._grouping.worth_holding(self.settings, kernel):
                 return
-            self._hand(self._take(), kernel)
+            self._hand(self._grouping.take(self.settings), kernel)
         if not queue:
-            self._hand_slices()
-        if queue or self._slicing.waits():
+            self.slicing.hand()
+        if queue or self.slicing.waits():
             self._consider_growth()
-
-    def _hand_slices(self, *, starved: bool = False) -> None:
-        while found := self._slicing.next(starved=starved):
-            job, kernel = found
-            self._slicing.hand(job, kernel, _ids.take(2 * job.request.count + 1), starved=starved)
 
     def _oldest(self) -> float:
         """When what waits longest came."""
-        return self._queue[0].since if self._queue else self._slicing.oldest()
-
-    def _take(self) -> list[Waiting]:
-        """The next call, with those behind it that may run together with it."""
-        queue = self._queue
-        first = queue.popleft()
-        members = [first]
-        if first.groups():
-            room = self.settings.group_size - first.size()
-            while queue and queue[0].groups() and queue[0].size() <= room:
-                room -= queue[0].size()
-                members.append(queue.popleft())
-        return members
+        return self._queue[0].since if self._queue else self.slicing.oldest()
 
     def _hand(self, members: list[Waiting], kernel: Kernel) -> None:
-        sent = Sent(_ids.take(), members, kernel)
+        sent = Sent(new_ids(), members, kernel)
         for waiting in members:
             waiting.hand(sent)
         self._running[sent.id] = sent
         if members[0].rows is None:
             kernel.send(Call(sent.id, members[0].body, members[0].checked, members[0].path))
         else:
-            self._last_group = len(members)
             kernel.send(sent.group())
-
-    def _worth_holding(self, kernel: Kernel) -> bool:
-        """Whether to wait a moment for the callers of the last group, who are about to come back."""
-        settings = self.settings
-        if kernel.sent or len(self._queue) >= min(self._last_group, settings.group_size):
-            return False
-        if self._hold is None:
-            left = settings.group_wait - (time.monotonic() - self._queue[0].since)
-            if left <= 0:
-                return False
-            self._hold = asyncio.get_running_loop().call_later(left, self._held)
-        return True
-
-    def _held(self) -> None:
-        self._hold = None
-        self._last_group = max(1, len(self._queue))
-        self._dispatch()
 
     def _consider_growth(self) -> None:
         if self._closed or self.size() >= self.maximum():
@@ -345,7 +261,7 @@ class Pool:
 
     def _grow_if_waiting(self) -> None:
         self._growth = None
-        waits = self._queue or self._slicing.waits()
+        waits = self._queue or self.slicing.waits()
         if waits and time.monotonic() - self._oldest() >= GROWTH_SECONDS / 2:
             self._supply.request()
 
@@ -361,14 +277,14 @@ class Pool:
         for waiting in self._queue:
             waiting.fail(error)
         self._queue.clear()
-        self._slicing.fail(error)
+        self.slicing.fail(error)
 
     def _replied(self, reply: Answer) -> None:
         assert not isinstance(reply, Done), "a pool's kernels are no sessions"
         sent = self._running.pop(reply.id, None)
         self._supply.answered()
         if isinstance(reply, SliceReply):
-            self._slicing.answered(reply)
+            self.slicing.answered(reply)
             self._dispatch()
             return
         if sent is None:
@@ -422,7 +338,7 @@ class Pool:
             else:
                 reason = kernel.reason or "ended"
                 sent.members[0].fail(KernelDied(f"the kernel {reason} while it ran this call; the next gets a new one"))
-        of_batch = self._slicing.gone(kernel, marked)
+        of_batch = self.slicing.gone(kernel, marked)
         if self._closed:
             return
         refusal = self._supply.died(BATCH_PAUSE if of_batch else LONGEST_PAUSE) if marked else None
@@ -431,8 +347,7 @@ class Pool:
         self._dispatch()
 
     def _late(self, waiting: Waiting, timeout: float) -> None:
-        if not waiting.overrun(DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s")):
-            return
+        waiting.fail(DeadlineExceeded(f"the call ran past its deadline of {timeout:g} s"))
         sent = waiting.sent
         if sent is None:
             if waiting in self._queue:

@@ -12,6 +12,7 @@ import msgspec
 
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.schema.channel import Slice, SliceReply
+from jupyter_mlops.server.kernels.ids import new_ids
 from jupyter_mlops.server.kernels.kernel import Kernel
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ CALLS_SECONDS = 1.0
 """How long after a call one kernel of several is kept free of slices, for the next."""
 STARVED_SECONDS = 0.25
 """How long a slice may wait for calls before it takes its turn."""
+SERVED = 1000
+"""Batches of which is remembered when they had their turn."""
 TURN_SECONDS = 0.02
 """How long it may then run before it gives way again."""
 
@@ -77,6 +80,8 @@ class Job:
     step: int = -1
     stepped: float = 0.0
     late: bool = False
+    gave_way: bool = False
+    """Whether it was to end early for a call, which was taken back since when the kernel is stalled."""
     turn: float = 0.0
     """Until when it need not give way."""
 
@@ -88,12 +93,15 @@ class Slicing:
     ----------
     kernels:
         The pool's kernels, as they are at any time.
+    check_open:
+        Raises when nothing can run.
     again:
-        Called when a slice's turn is over, and calls may wait for its kernel.
+        Called when something may run that could not before.
     """
 
-    def __init__(self, kernels: list[Kernel], again: Callable[[], None]) -> None:
+    def __init__(self, kernels: list[Kernel], check_open: Callable[[], None], again: Callable[[], None]) -> None:
         self._kernels = kernels
+        self._check_open = check_open
         self._again = again
         self._waiting: list[Job] = []
         self._running: dict[int, Job] = {}
@@ -118,11 +126,48 @@ class Slicing:
         """Whether a slice has waited so long for calls that it takes its turn."""
         return bool(self._waiting) and time.monotonic() - self.oldest() > STARVED_SECONDS
 
-    def add(self, job: Job) -> None:
-        """Let a slice wait."""
-        self._waiting.append(job)
+    async def run(
+        self, request: Slice, *, batch: str, priority: int, timeout: float, begun: Callable[[Job], None]
+    ) -> SliceEnd:
+        """Run a slice.
 
-    def next(self, *, starved: bool) -> tuple[Job, Kernel] | None:
+        Parameters
+        ----------
+        request:
+            What to run; its id is given here.
+        batch, priority, timeout:
+            As `Job` describes them.
+        begun:
+            Is given what `stop` takes.
+
+        Raises
+        ------
+        Unavailable, Conflict
+            When the pool is closed, or no kernel can be started.
+        """
+        self._check_open()
+        future: asyncio.Future[SliceEnd] = asyncio.get_running_loop().create_future()
+        job = Job(request, batch, priority, timeout, future, time.monotonic())
+        self._waiting.append(job)
+        begun(job)
+        self._again()
+        return await future
+
+    def hand(self, *, starved: bool = False) -> bool:
+        """Send the slices that wait to idle kernels; say whether one was sent.
+
+        Parameters
+        ----------
+        starved:
+            Whether they have waited long enough for calls.
+        """
+        sent = False
+        while found := self._next(starved=starved):
+            self._send(*found, starved=starved)
+            sent = True
+        return sent
+
+    def _next(self, *, starved: bool) -> tuple[Job, Kernel] | None:
         """The slice that goes next and an idle kernel for it, if there are both."""
         kernel = next((kernel for kernel in self._kernels if not kernel.sent), None)
         if kernel is None or not self._waiting:
@@ -135,12 +180,14 @@ class Slicing:
         self._waiting.remove(job)
         return job, kernel
 
-    def hand(self, job: Job, kernel: Kernel, number: int, *, starved: bool) -> None:
-        """Send a slice to an idle kernel."""
+    def _send(self, job: Job, kernel: Kernel, *, starved: bool) -> None:
+        number = new_ids(2 * job.request.count + 1)
         job.request = msgspec.structs.replace(job.request, id=number)
         job.kernel = kernel
         job.stepped = now = time.monotonic()
         self._served[job.batch] = now
+        if len(self._served) > SERVED:  # who waits has been served lately, or comes first anyway
+            self._served = {batch: when for batch, when in self._served.items() if now - when < STARVED_SECONDS * 10}
         job.turn = now + TURN_SECONDS if starved else 0.0
         self._running[number] = job
         kernel.send(job.request)
@@ -153,12 +200,13 @@ class Slicing:
         for job in self._running.values():
             kernel = job.kernel
             assert kernel is not None, "a running slice has one"
-            if len(kernel.sent) > 1:
+            if len(kernel.sent) > 1 or (job.gave_way and kernel.stalled):
                 continue
             if job.turn > now:
                 self._come_back(job.turn - now)
                 continue
             kernel.stop_slice(job.request)
+            job.gave_way, kernel.stalled = True, False
             return kernel
         return None
 
@@ -189,24 +237,23 @@ class Slicing:
             return True
         return False
 
-    def stop(self, job: Job) -> None:
-        """End a slice at once: what runs of it is interrupted, and when that does not help its kernel is killed."""
+    def stop(self, job: Job, *, gently: bool = False) -> None:
+        """End a slice: gently after its running row, or at once.
+
+        Then what runs of it is interrupted, and when that does not help its kernel is killed.
+        """
         kernel = job.kernel
         if job in self._waiting:
             self._waiting.remove(job)
             self._end(job, SliceEnd(0))
         elif kernel is not None and job.request.id in self._running:
             kernel.stop_slice(job.request)
-            if (running := kernel.running()) and job.request.id <= running <= job.request.last():
+            running = kernel.running()
+            if gently:
+                return
+            if job.request.id <= running <= job.request.last():
                 kernel.interrupt(running)
             asyncio.get_running_loop().call_later(STOP_SECONDS, self._kill, job, "was stopped")
-
-    def rest(self, job: Job) -> None:
-        """Let a slice end after its running row."""
-        if job in self._waiting:
-            self.stop(job)
-        elif job.kernel is not None and job.request.id in self._running:
-            job.kernel.stop_slice(job.request)
 
     def fail(self, error: MLOpsError) -> None:
         """Fail the slices that wait."""

@@ -39,7 +39,7 @@ class Waiting:
         When it was accepted, on the monotonic clock.
     """
 
-    __slots__ = ("alone", "body", "checked", "future", "path", "rows", "rule", "sent", "since", "timer")
+    __slots__ = ("alone", "body", "checked", "future", "path", "rows", "sent", "since", "timer")
 
     def __init__(
         self,
@@ -59,40 +59,10 @@ class Waiting:
         self.alone = False
         self.path = ""
         """File that holds the caller's JSON instead of `body`, when it is large."""
-        self.rule: tuple[float, Callable[[Waiting, float], None]] | None = None
-        """Of a patient call: the seconds that it may run, and what is told when they are over."""
-
-    def limit(self, seconds: float, late: Callable[[Waiting, float], None], *, patient: bool) -> None:
-        """Give it a deadline: from now, or for a patient call from whenever a kernel takes it."""
-        if patient:
-            self.rule = seconds, late
-        else:
-            self.timer = self.future.get_loop().call_later(seconds, late, self, seconds)
 
     def hand(self, sent: Sent) -> None:
         """Note that a kernel has it now."""
         self.sent = sent
-        if self.rule is not None:
-            self.stop_timer()
-            seconds, late = self.rule
-            self.timer = self.future.get_loop().call_later(seconds, late, self, seconds)
-
-    def overrun(self, error: MLOpsError) -> bool:
-        """Fail it at its deadline; False when the deadline is not for it, because it is patient and has not begun.
-
-        Of patient calls that run as one none fails: each is to run again by itself.
-        """
-        sent = self.sent
-        if self.rule is None:
-            self.fail(error)
-        elif sent is None:
-            return False  # whoever takes it next sets a new one
-        elif sent.kernel.running() != sent.id and next(iter(sent.kernel.sent), None) != sent.id:
-            self.hand(sent)
-            return False
-        elif len(sent.members) == 1:
-            self.fail(error)
-        return True
 
     def stop_timer(self) -> None:
         """Have no deadline any more."""

@@ -56,13 +56,13 @@ class Held:
         self._touch()
         pool, timeout = self._scored.pool, self.revision.definition.timeout
         try:
-            return await pool.run_slice(request, batch=batch, priority=rank, timeout=timeout, begun=begun)
+            return await pool.slicing.run(request, batch=batch, priority=rank, timeout=timeout, begun=begun)
         finally:
             self._touch()
 
     def stop_slice(self, job: Job, *, gently: bool) -> None:
         """End a slice at once, or gently after the row that runs."""
-        self._scored.pool.stop_slice(job, gently=gently)
+        self._scored.pool.slicing.stop(job, gently=gently)
 
     def count(self, answered: int, failed: int) -> None:
         """Count rows that have been recorded."""
