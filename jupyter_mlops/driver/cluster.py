@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Cluster:
     def __init__(self, scheduler: str, tell: Callable[[Linked], None]) -> None:
         self._scheduler = scheduler
         self._tell = tell
+        self._lost = f"the connection to the Dask scheduler {scheduler} was lost"
         self._key = f"jupyter-mlops-{secrets.token_hex(8)}"
         self._told: Linked | None = None
         self._client: Any = None
@@ -80,7 +82,7 @@ class Cluster:
             with contextlib.suppress(OSError):
                 await self._stay(client)
             self._client = None
-            self._say(f"the connection to the Dask scheduler {self._scheduler} was lost")
+            self._say(self._lost)
             self._give_up()
             with contextlib.suppress(OSError, TimeoutError):
                 await client.close(timeout=LOOK_SECONDS)
@@ -147,8 +149,8 @@ class Cluster:
                 answer = await future
             except KilledWorker as error:
                 return Yield("", reason=f"of the Dask cluster ended {error.allowed_failures + 1} times")
-            except OSError as error:
-                raise Away(_words(error)) from error
+            except (OSError, CancelledError) as error:
+                raise Away(self._lost) from error
             # What a task raises is not ours to know: a module that the worker lacks, a version that differs.
             except Exception as error:
                 raise Refused(f"a Dask worker could not run the task: {_words(error)}") from error
