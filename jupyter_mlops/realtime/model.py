@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -227,5 +228,8 @@ def _failure(error: Exception) -> MLOpsError:
 
 def _words(error: Exception) -> str:
     """What onnxruntime said, without its code and without places in its source."""
-    text = str(error).partition(" : ")[2].partition(" : ")[2] or str(error)
-    return " ".join(text.split())[:500]
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    running = re.search(r"while running (\w+) node\..*?Status Message: (.*)", text)
+    text = f"{running[1]}: {running[2]}" if running else text
+    text = re.sub(r"(/\S+\.(h|cc|cpp):\d+ )[^(]*\([^()]*(\([^()]*\)[^()]*)*\)( \[[^\]]*\])? ?", "", text)
+    return text.replace("std::bad_alloc", "there is not enough memory")[:500]

@@ -77,14 +77,9 @@ class Reader:
             return self.checked(read_columns(body, self._inputs))
         packed = media == MESSAGEPACK
         try:
-            found = (self._msgpack if packed else self._json).decode(body)
-        except msgspec.ValidationError:
-            found, where = self._otherwise(msgspec.msgpack.decode(body) if packed else msgspec.json.decode(body))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            spoken = "MessagePack" if packed else "JSON"
-            raise InvalidInput(f"the body is not {spoken}: {error}", fields="$") from None
-        else:
-            found, where = getattr(found, INPUT), f"$.{INPUT}"
+            found, where = getattr((self._msgpack if packed else self._json).decode(body), INPUT), f"$.{INPUT}"
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found, where = self._otherwise(_decoded(body, packed=packed))
         return self.checked(dict(zip(self._names, msgspec.structs.astuple(found), strict=True)), where)
 
     def checked(self, columns: dict[str, Values], where: str = "$") -> Frame:
@@ -153,6 +148,15 @@ class Reader:
 
     def _described(self) -> str:
         return described(self._inputs)
+
+
+def _decoded(body: bytes | memoryview, *, packed: bool) -> Any:
+    """What a body says, whatever that is."""
+    try:
+        return msgspec.msgpack.decode(body) if packed else msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        spoken = "MessagePack" if packed else "JSON"
+        raise InvalidInput(f"the body is not {spoken}: {error}", fields="$") from None
 
 
 def described(columns: tuple[InputColumn, ...]) -> str:

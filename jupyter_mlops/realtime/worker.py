@@ -7,13 +7,16 @@ together for one model runs as one, because rows of a model that passed its chec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import logging
 import mmap
 import os
 import platform
 import sys
 import time
 from collections import deque
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +26,7 @@ import numpy as np
 from jupyter_mlops.errors import InvalidInput, InvalidRequest, MLOpsError
 from jupyter_mlops.framing import Frames, frame
 from jupyter_mlops.realtime.limits import address_space, die_with_parent, limit_memory, resident
-from jupyter_mlops.realtime.model import Feeds, Model
+from jupyter_mlops.realtime.model import Feeds, Model, RunFailed
 from jupyter_mlops.realtime.writing import write
 from jupyter_mlops.runtime.mark import Mark
 from jupyter_mlops.schema.channel import MAX_FRAME, Greeting, Outcome
@@ -41,6 +44,8 @@ from jupyter_mlops.schema.realtime import (
     ToWorker,
     Unload,
 )
+
+log = logging.getLogger(__name__)
 
 CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
 
@@ -148,14 +153,17 @@ class Worker(asyncio.Protocol):
             self._reply(model, member, model.columns(found), wanted, started)
         except (MLOpsError, MemoryError) as error:
             self._refuse(member, error, started)
+        except Exception:  # a defect of ours costs the call that met it, and not those of other models
+            log.exception("a call of model %s met a defect", member.model)
+            self._refuse(member, RunFailed("the realtime worker met a defect of its own; its log has more"), started)
 
     def _answer_all(self, model: Model, members: list[Score], started: float) -> None:
         read: list[tuple[Score, Feeds, int, Any]] = []
         for member in members:
             try:
                 read.append((member, *self._read_call(model, member)))
-            except MLOpsError as error:
-                self._refuse(member, error, started)
+            except Exception:  # noqa: BLE001  # by itself it meets the same again, and is told
+                self._answer_one(model, member, started)
         if not read:
             return
         together = {name: np.concatenate([feeds[name] for _, feeds, _, _ in read]) for name in read[0][1]}
@@ -246,6 +254,8 @@ async def _serve(address: str, key: str) -> None:
 def main() -> None:
     """Connect to the server that the environment names, and serve it."""
     die_with_parent()
+    with contextlib.suppress(ImportError):
+        import_module("jupyter_mlops.realtime.arrow")  # now, rather than in somebody's call
     address, _, key = os.environ.pop(CHANNEL_VARIABLE).partition(" ")
     if sys.platform != "win32":
         # asyncio's own loop sends an answer the moment it is written; others wait until what came is worked off.

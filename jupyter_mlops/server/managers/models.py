@@ -82,14 +82,14 @@ class ModelScoring:
         self._workers.start(wanted=any(one.definition.model is not None for one in self._catalog.all()))
 
     def check(self) -> None:
-        """Refuse models where nothing can score them.
+        """Refuse models where nothing can score them; elsewhere see that a worker is ready for the next one.
 
         Raises
         ------
         Unavailable
             Naming what to install.
         """
-        self._workers.check()
+        self._workers.warm()
 
     def spool(self) -> tuple[Path, bool]:
         """A new path for a body that is too large to be held, and whether it lies in memory."""

@@ -91,6 +91,12 @@ class Workers:
         if not self._installed:
             raise not_installed()
 
+    def warm(self) -> None:
+        """Start a worker when there is none: a model is on its way."""
+        self.check()
+        if not self._workers and not self._closed and time.monotonic() > self._resume:
+            self._spawn()
+
     def submit(self, request: Request, timeout: float, *, patient: bool = False) -> None:
         """Let a worker score a call; its future gets the answer.
 
