@@ -36,7 +36,8 @@ from jupyter_mlops.server.kernels.session import SessionKernel
 from jupyter_mlops.server.kernels.templates import Templates, available
 from jupyter_mlops.server.managers.access import AccessManager, Lifetimes
 from jupyter_mlops.server.managers.archives import Archives
-from jupyter_mlops.server.managers.batches import BatchLimits, BatchManager
+from jupyter_mlops.server.managers.batch_keeping import BatchLimits
+from jupyter_mlops.server.managers.batches import BatchManager
 from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.cluster_runner import add_cluster
 from jupyter_mlops.server.managers.events import Events

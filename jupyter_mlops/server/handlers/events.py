@@ -11,11 +11,12 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from jupyter_mlops.errors import MLOpsError
 from jupyter_mlops.schema.access import Action, Identity
-from jupyter_mlops.schema.events import Picture, ServiceChanged
+from jupyter_mlops.schema.events import BatchChanged, Picture, ServiceChanged
 from jupyter_mlops.schema.operations import STATUS
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.handlers.base import Managers
 from jupyter_mlops.server.handlers.operations import operation
+from jupyter_mlops.server.managers.batch import Batch
 
 BACKLOG_LIMIT = 2**20
 """Bytes that may wait for one viewer; who does not read is cut off and may come again for a new picture."""
@@ -52,7 +53,8 @@ class EventsSocket(WebSocketHandler):
         events = self.managers.events
         services = tuple(self.managers.services.list(self.identity))
         self._send(Picture(seq=events.sequence, services=services))
-        self._stop = events.listen(self._changed)
+        stops = events.listen(self._changed), events.listen_to_batches(self._got_further)
+        self._stop = lambda: [stop() for stop in stops]
 
     def on_message(self, message: str | bytes) -> None:  # noqa: ARG002
         """Cut off a viewer that talks: nothing it could say has a meaning."""
@@ -73,7 +75,15 @@ class EventsSocket(WebSocketHandler):
             ServiceChanged(seq=sequence, action=action, name=revision.name, version=revision.version, service=shown)
         )
 
-    def _send(self, message: Picture | ServiceChanged) -> None:
+    def _got_further(self, sequence: int, batch: Batch) -> None:
+        """Tell of a batch that the viewer may see; it tells of itself at most ten times a second."""
+        if not self.managers.access.in_force(self.identity):
+            self.close(1008, "this login was ended")
+        elif self.managers.batches.visible(self.identity, batch):
+            progress = None if batch.deleted else batch.progress()
+            self._send(BatchChanged(seq=sequence, id=batch.id, batch=progress))
+
+    def _send(self, message: Picture | ServiceChanged | BatchChanged) -> None:
         stream = self.ws_connection and self.ws_connection.stream
         if stream and len(stream._write_buffer) > BACKLOG_LIMIT:  # noqa: SLF001  # tornado shows it nowhere else
             self.close(1008, "too slow")

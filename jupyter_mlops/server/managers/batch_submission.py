@@ -13,9 +13,12 @@ from blake3 import blake3
 from jupyter_mlops.chunks import BYTES, ROWS, Chunk, pack_columns
 from jupyter_mlops.errors import Conflict, DiskFull, InvalidRequest
 from jupyter_mlops.records.reading import read_chunks
+from jupyter_mlops.schema.access import Identity
 from jupyter_mlops.schema.batches import Engine, Priority
-from jupyter_mlops.schema.services import Definition
+from jupyter_mlops.schema.services import Definition, Revision
+from jupyter_mlops.server.managers.batch import now_text
 from jupyter_mlops.server.stores.batch_files import BatchFiles
+from jupyter_mlops.server.stores.batches import BatchRecord
 
 DEFAULT_PARALLEL = 10
 KEY_LIMIT = 255
@@ -121,6 +124,48 @@ def write_inputs(files: BatchFiles, batch: str, path: Path, content_type: str, d
     rows = ROWS if definition.batchable else ROWS_OF_ROWS
     found = read_chunks(path, content_type, definition.inputs, rows=rows, size=BYTES)
     return files.write(batch, ((chunk.count, pack_columns(chunk.columns)) for chunk in found))
+
+
+def record_of(
+    identifier: str,
+    identity: Identity,
+    revision: Revision,
+    settings: Settings,
+    total: int,
+    key: str | None,
+    print_: str,
+) -> BatchRecord:
+    """What is kept of a submission.
+
+    Parameters
+    ----------
+    identifier:
+        The new batch's id.
+    identity:
+        Who submits it.
+    revision:
+        What it runs on.
+    settings:
+        What was asked for.
+    total:
+        How many rows there are.
+    key, print_:
+        What it may be repeated with, and the fingerprint that this must have.
+    """
+    return BatchRecord(
+        id=identifier,
+        owner=identity.name,
+        revision=revision,
+        total=total,
+        parallel=settings.parallel,
+        created=now_text(),
+        engine=settings.engine,
+        priority=settings.priority,
+        webhook=settings.webhook,
+        columnar=revision.definition.batchable,
+        key=key or "",
+        fingerprint=print_,
+    )
 
 
 class Receiving:

@@ -8,28 +8,25 @@ import logging
 import shutil
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from jupyter_mlops.errors import Conflict, DiskFull, InternalError, KeyReused, MLOpsError, NotFound, Unavailable
 from jupyter_mlops.schema.access import Action, Identity
 from jupyter_mlops.schema.batches import BatchProgress, BatchState, Engine
-from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.server.managers.access import require
 from jupyter_mlops.server.managers.batch import Batch, now_text
 from jupyter_mlops.server.managers.batch_answers import BatchAnswers
-from jupyter_mlops.server.managers.batch_harvest import parts
+from jupyter_mlops.server.managers.batch_keeping import BatchKeeping, BatchLimits, without
 from jupyter_mlops.server.managers.batch_run import BatchRun
 from jupyter_mlops.server.managers.batch_runner import KernelRunner, Runner
 from jupyter_mlops.server.managers.batch_submission import (
     Asked,
     Receiving,
-    Settings,
     check,
     check_key,
     check_room,
     fingerprint,
+    record_of,
     write_inputs,
 )
 from jupyter_mlops.server.managers.batch_webhook import tell
@@ -38,30 +35,14 @@ from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.batch_files import BatchFiles
-from jupyter_mlops.server.stores.batches import BatchRecord, BatchStore, Recorded, Standing, Try
+from jupyter_mlops.server.stores.batches import BatchRecord, BatchStore, Standing, Try
 from jupyter_mlops.server.stores.crash import crashpoint
 
 log = logging.getLogger(__name__)
 
 UNFINISHED_PER_USER = 20
-FINISHED_PER_USER = 100
-SWEEP_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
 """How long the rows that run may take to end with the server."""
-
-
-@dataclass(frozen=True)
-class BatchLimits:
-    """What the server's settings say of batches."""
-
-    most_parallel: int
-    """Most items of one batch that run at a time, whatever its submitter asks for."""
-    kept_seconds: float
-    """How long a batch is kept after its end."""
-    kept_bytes: int
-    """How many bytes those that have ended may have on disk, all together; the oldest go first."""
-    webhook_hosts: frozenset[str] = frozenset()
-    """Hosts that may be told of the end of a batch."""
 
 
 class BatchManager:
@@ -100,10 +81,9 @@ class BatchManager:
         self._batches: dict[str, Batch] = {}
         self._runs: dict[str, BatchRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._deleting: set[asyncio.Task[None]] = set()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._keeping = BatchKeeping(self._batches, self._runs, store, files, uploads, limits)
         self._closing = False
-        self.answers = BatchAnswers(store, files, self.unused)
+        self.answers = BatchAnswers(store, files, self._keeping.unused)
         self.engines: dict[Engine, Callable[[BatchRecord], Runner]] = {Engine.LOCAL: self._local}
         """What makes the runner of a batch."""
         self.missing: dict[Engine, str] = {}
@@ -118,17 +98,13 @@ class BatchManager:
     async def start(self) -> None:
         """Go on with the batches that have not ended, and remove old ones from now on."""
         for batch in list(self._batches.values()):
-            if batch.done:
-                batch.size = await asyncio.to_thread(self._files.size, batch.id)
-            else:
+            if not batch.done:
                 self._run(batch)
-        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        self._keeping.start()
 
     async def close(self) -> None:
         """Let the rows that run end, for a moment; the batches go on when a server starts again."""
         self._closing = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
         for run in self._runs.values():
             run.stop(gently=True)
         if self._tasks:
@@ -137,8 +113,7 @@ class BatchManager:
                 run.stop(gently=False)
             if pending:
                 await asyncio.wait(pending)
-        if self._deleting:
-            await asyncio.wait(self._deleting)
+        await self._keeping.close()
 
     @contextlib.contextmanager
     def receive(self, identity: Identity, key: str | None, announced: int) -> Iterator[Path]:
@@ -206,7 +181,7 @@ class BatchManager:
                 write_inputs, self._files, identifier, path, asked.content_type, revision.definition
             )
             total = sum(chunk.count for chunk in chunks)
-            record = _record(identifier, identity, revision, settings, total, asked.key, print_)
+            record = record_of(identifier, identity, revision, settings, total, asked.key, print_)
             state = BatchState.READY if total else BatchState.COMPLETE
             ended = "" if total else now_text()
             if not await self._store.add(record, chunks, state, ended):
@@ -299,7 +274,7 @@ class BatchManager:
         if not failed and standing.completed == batch.record.total:
             return batch.progress()
         state = Standing(state=BatchState.IN_PROGRESS, started=standing.started)
-        gone, kept = await self._without(batch, set(failed))
+        gone, kept = await without(self._store, self._files, batch.id, failed)
         if batch.standing is not standing or batch.deleted:
             raise Conflict("the batch was retried or deleted by somebody else meanwhile")
         batch.standing = state  # before anything is waited for, so that it is done once
@@ -316,17 +291,7 @@ class BatchManager:
 
     def delete(self, batch: Batch) -> Awaitable[None]:
         """Cancel a batch, if it runs, and delete it; it is out of sight at once."""
-        self._batches.pop(batch.id, None)
-        batch.deleted = True
-        batch.changed()
-        task = asyncio.get_running_loop().create_task(self._delete(batch))
-        self._deleting.add(task)
-        task.add_done_callback(self._deleting.discard)
-        return task
-
-    def unused(self, batch: Batch) -> None:
-        """Remove the files of a deleted batch that nobody reads any more."""
-        asyncio.get_running_loop().run_in_executor(None, self._files.remove, batch.id)
+        return self._keeping.delete(batch)
 
     def _known(self, identity: Identity, key: str | None, print_: str) -> str | None:
         """The batch that the caller submitted with this key before."""
@@ -411,90 +376,10 @@ class BatchManager:
         )
         if batch.record.webhook:
             asyncio.get_running_loop().run_in_executor(None, tell, batch.record.webhook, progress)
-        self._trim(batch.record.owner)
-
-    async def _without(self, batch: Batch, rows: set[int]) -> tuple[list[Recorded], list[Recorded]]:
-        """What is recorded together with some rows, and what of it stays without them."""
-        gone: list[Recorded] = []
-        kept: list[Recorded] = []
-        ordered = sorted(rows)
-        for one in await self._store.slices(batch.id) if rows else ():
-            mine = {row for row in ordered if one.first <= row < one.first + one.count}
-            if mine:
-                path = self._files.results(batch.id, one.file)
-                gone.append(one)
-                found = await asyncio.to_thread(parts, path, one.first, one.offset, one.offset + one.length, mine)
-                kept += [
-                    Recorded(first, count, one.file, offset, length, seconds)
-                    for first, count, offset, length, seconds in found
-                ]
-        return gone, kept
-
-    async def _delete(self, batch: Batch) -> None:
-        run = self._runs.get(batch.id)
-        if run is not None:
-            run.stop(gently=False)
-        await self._uploads.release(await self._store.delete(batch.id))
-        while batch.id in self._runs:  # noqa: ASYNC110  # seldom, and soon over
-            await asyncio.sleep(0.02)
-        if not batch.users:
-            await asyncio.to_thread(self._files.remove, batch.id)
-
-    def _trim(self, owner: str) -> None:
-        """Keep no more of a user's finished batches than one may have."""
-        done = [batch for batch in self._batches.values() if batch.record.owner == owner and batch.done]
-        done.sort(key=lambda batch: batch.standing.ended)
-        for batch in done[: max(0, len(done) - FINISHED_PER_USER)]:
-            self.delete(batch)
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(min(SWEEP_SECONDS, self._limits.kept_seconds / 2))
-            now = datetime.now(UTC)
-            done = [batch for batch in self._batches.values() if batch.done]
-            for batch in done:
-                if (now - datetime.fromisoformat(batch.standing.ended)).total_seconds() > self._limits.kept_seconds:
-                    self.delete(batch)
-            await self._shrink([batch for batch in done if not batch.deleted])
-
-    async def _shrink(self, done: list[Batch]) -> None:
-        """Delete the oldest until the rest have no more bytes than they may."""
-        for batch in done:
-            batch.size = batch.size or await asyncio.to_thread(self._files.size, batch.id)
-        size = sum(batch.size for batch in done)
-        for batch in sorted(done, key=lambda batch: batch.standing.ended):
-            if size <= self._limits.kept_bytes:
-                return
-            size -= batch.size
-            self.delete(batch)
+        self._keeping.trim(batch.record.owner)
 
     def _tell(self, batch: Batch) -> None:
         self._events.emit_batch(batch)
-
-
-def _record(
-    identifier: str,
-    identity: Identity,
-    revision: Revision,
-    settings: Settings,
-    total: int,
-    key: str | None,
-    print_: str,
-) -> BatchRecord:
-    return BatchRecord(
-        id=identifier,
-        owner=identity.name,
-        revision=revision,
-        total=total,
-        parallel=settings.parallel,
-        created=now_text(),
-        engine=settings.engine,
-        priority=settings.priority,
-        webhook=settings.webhook,
-        columnar=revision.definition.batchable,
-        key=key or "",
-        fingerprint=print_,
-    )
 
 
 def _at(batch: Batch, name: str, version: str) -> bool:
