@@ -184,7 +184,12 @@ class BatchManager:
             record = record_of(identifier, identity, revision, settings, total, asked.key, print_)
             state = BatchState.READY if total else BatchState.COMPLETE
             ended = "" if total else now_text()
-            if not await self._store.add(record, chunks, state, ended):
+            try:
+                new = await self._store.add(record, chunks, state, ended)
+            except DiskFull:
+                await asyncio.to_thread(self._files.remove, identifier)
+                raise
+            if not new:
                 await asyncio.to_thread(self._files.remove, identifier)
                 return self._known(identity, asked.key, print_) or identifier
         batch = Batch(record, Standing(state=state, ended=ended), self._tell)
