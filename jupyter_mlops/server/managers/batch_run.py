@@ -23,6 +23,7 @@ from jupyter_mlops.server.managers.batch_runner import Runner
 from jupyter_mlops.server.managers.spans import Spans, gaps
 from jupyter_mlops.server.stores.batch_files import BatchFiles
 from jupyter_mlops.server.stores.batches import BatchStore, Recorded, Try
+from jupyter_mlops.server.stores.crash import crashpoint
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,9 @@ class BatchRun:
         batch.running += stop - first
         left, right = first, stop
         try:
+            crashpoint("before a slice runs")
             end = await self._runner.run(self._request(chunk, first, stop, sheet))
+            crashpoint("after a slice ran")
             for _ in range(end.again):
                 await self._try(first, stop - first, "lost")
             found = await self._harvest(sheet, first, stop)

@@ -40,6 +40,7 @@ from jupyter_mlops.server.managers.scored import Held, Scored
 from jupyter_mlops.server.managers.trial import Answer, Trial
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.realtime.pool import ModelPool
+from jupyter_mlops.server.stores.crash import crashpoint
 
 LOAD_SECONDS = 120.0
 DRAIN_SECONDS = 30.0
@@ -340,6 +341,7 @@ class ExecutionManager:
         template = None
         if self._templates is not None and not load.files:  # a template has no directory with its own modules
             template = await self._templates.of(revision.id, revision.interpreter, load.stream, load.buffers)
+        crashpoint("before the start of a kernel")
         return await Kernel.start(self._launcher, self._listener, revision.interpreter, load, LOAD_SECONDS, template)
 
     async def _watch_memory(self) -> None:
