@@ -129,7 +129,7 @@ def mended(onnx: Any) -> Any:
 
 
 def _with_true_types(onnx: Any) -> Any:
-    """The same graph, its outputs declared with the element types that they have: skl2onnx guesses some from the inputs."""
+    """The same graph, its outputs declared with their true element types: skl2onnx guesses some from the inputs."""
     tensors = [one for one in onnx.graph.output if one.type.HasField("tensor_type")]
     bare = need("onnx").ModelProto()
     bare.CopyFrom(onnx)

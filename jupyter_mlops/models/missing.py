@@ -78,7 +78,7 @@ def _nullable(column: InputColumn, original: Original, graph: Graph, rows: Any, 
 def _nothing(count: int) -> Any:
     import pandas as pd
 
-    return pd.Series([None] * count, dtype=object)
+    return pd.Series([float("nan")] * count, dtype=object)
 
 
 def _categories(column: InputColumn, original: Original, rows: Any, known: tuple[Scalar, ...]) -> InputColumn:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jupyter_mlops.container import CellType, InputColumn
-from jupyter_mlops.models import boosted
 from jupyter_mlops.models.structure import categories, first_steps, holds_objects, is_text, parts_of, steps_of
 
 SEED = 7
@@ -165,6 +164,8 @@ def _examples(part: Any) -> Iterator[Any]:
 
 def thresholds(part: Any) -> Iterator[tuple[int, float]]:
     """Feature and threshold of each split of a model's trees."""
+    from jupyter_mlops.models import boosted  # it needs scikit-learn
+
     if boosted.is_boosted(part) and hasattr(part, "n_features_in_"):
         for one in boosted.read(part).trees:
             inner = [i for i, leaf in enumerate(one.leaf) if not leaf]
@@ -236,6 +237,7 @@ def _texts(vectorizer: Any, chance: Any) -> list[str]:
     vocabulary = getattr(vectorizer, "vocabulary_", None)
     words = sorted({word for term in vocabulary for word in term.split()}) if vocabulary else []
     words = (words or ["some", "words", "of", "a", "text"])[: 10 * SOME]
+    words += sorted(vectorizer.get_stop_words() or ())[:SOME]
     strange = ["", "Unknown!", "ÉTÉ café", "x", "1,234.5", "don't stop-word's", "\N{SNOWMAN}"]
     texts = list(strange)
     for i in range(200):

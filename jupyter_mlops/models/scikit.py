@@ -21,6 +21,7 @@ from jupyter_mlops.models.structure import (
     is_text,
     last_of,
     names_of,
+    parts_of,
     positioned,
     scalars,
     steps_of,
@@ -28,6 +29,11 @@ from jupyter_mlops.models.structure import (
 )
 
 _LIBRARIES = {"sklearn": "scikit-learn", "xgboost": "XGBoost", "lightgbm": "LightGBM", "catboost": "CatBoost"}
+WORDS = r"(?u)\b\w\w+\b"
+"""What scikit-learn takes for a word."""
+LETTERS = r"[\p{L}\p{N}_]{2,}"
+"""The same for onnxruntime, whose \\w knows English letters only."""
+
 TENSOR = "X"
 """The name of the tensor that numeric columns share."""
 
@@ -51,6 +57,8 @@ class Scikit(Original):
     ------
     InvalidRequest
         When it is not fitted, or the sample does not fit it.
+    PublishRefused
+        When it predicts several classes at once.
     """
 
     def __init__(self, model: Any, sample: Any) -> None:
@@ -80,6 +88,10 @@ class Scikit(Original):
         if self._sample is not None and all(name == f"x{i}" for i, name in enumerate(self._names)):
             self._names = _sample_names(sample) or self._names
             self._sample = self._sample.set_axis(self._names, axis=1)
+        if isinstance(getattr(self._last, "classes_", None), list):
+            raise PublishRefused(
+                f"{self.kind} predicts several classes at once, and the conversion knows one: serialize one model each"
+            )
         self._types = self._column_types()
         self._outputs: tuple[OutputColumn, ...] | None = None
 
@@ -142,10 +154,6 @@ class Scikit(Original):
 
     def candidates(self) -> Iterator[Candidate]:
         """In double precision, then in single."""
-        if isinstance(getattr(self._last, "classes_", None), list):
-            raise PublishRefused(
-                f"{self.kind} predicts several classes at once, and the conversion knows one: serialize one model each"
-            )
         reasons: list[str] = []
         found = False
         for precision in ("double", "float"):
@@ -182,7 +190,7 @@ class Scikit(Original):
             warnings.simplefilter("ignore")
             functions, shapes = scikit_trees.converters(self._model)
             theirs, their_shapes = scikit_steps.own_steps(self._model)
-            functions, shapes = functions | theirs, shapes | their_shapes
+            functions, shapes = functions | theirs | scikit_steps.imputers(), shapes | their_shapes
             if precision == "double":
                 wider, their_shapes = scikit_steps.converters()
                 functions, shapes = functions | wider, shapes | their_shapes
@@ -199,7 +207,11 @@ class Scikit(Original):
     def _options(self, model: Any) -> dict[int, dict[str, Any]]:
         from sklearn.base import is_classifier
 
-        return {id(model): {"zipmap": False}} if is_classifier(self._last) else {}
+        options: dict[int, dict[str, Any]] = {id(model): {"zipmap": False}} if is_classifier(self._last) else {}
+        for part in parts_of(model, everywhere=True):
+            if is_text(part) and getattr(part, "token_pattern", "") == WORDS and part.analyzer == "word":
+                options[id(part)] = {"tokenexp": LETTERS}
+        return options
 
     def _inputs(self, onnx: Any, precision: str) -> tuple[InputColumn, ...]:
         number: CellType = "double" if precision == "double" else "float"

@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from jupyter_mlops.models.plain import products
-from jupyter_mlops.models.structure import parts_of
+from jupyter_mlops.models.structure import holds_objects, parts_of
 from jupyter_mlops.models.writer import DOUBLE, Writer
 
 
@@ -19,6 +19,31 @@ def converters() -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[
     functions: dict[type, Callable[..., None]] = dict.fromkeys(kinds, _widened)
     shapes: dict[type, Callable[[Any], None]] = dict.fromkeys(kinds, _wide)
     return functions | {preprocessing.PolynomialFeatures: _polynomial}, shapes
+
+
+def imputers() -> dict[type, Callable[..., None]]:
+    """The same for imputers, which skl2onnx writes for numbers."""
+    from sklearn.impute import SimpleImputer
+
+    return {SimpleImputer: _imputer}
+
+
+def _imputer(scope: Any, operator: Any, container: Any) -> None:
+    """Put the most frequent text where one is missing, which in a graph is the empty one."""
+    import numpy as np
+    from skl2onnx.common._registration import get_converter
+
+    model = operator.raw_operator
+    if not holds_objects(model.statistics_) or model.add_indicator:
+        get_converter(operator.type)(scope, operator, container)
+        return
+    to = Writer(scope, operator, container)
+    source = to.input
+    if len(operator.inputs) > 1:
+        source = to.node("Concat", [one.full_name for one in operator.inputs], axis=1)
+    missing = to.node("Equal", [source, to.constant(np.array([[""]], dtype=object))])
+    instead = to.constant(np.array([model.statistics_], dtype=object))
+    to.node("Where", [missing, instead, source], operator.outputs[0].full_name)
 
 
 def own_steps(model: Any) -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[Any], None]]]:
@@ -67,6 +92,7 @@ class _Redirected:
     def __init__(self, operator: Any, output: Any) -> None:
         self._operator = operator
         self.outputs = [output]
+        self.output_full_names = [output.full_name]
         self.raw_operator = operator.raw_operator
         if getattr(self.raw_operator, "encode", "") == "onehot":
             # In a graph, what scikit-learn keeps sparse is dense.
