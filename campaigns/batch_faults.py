@@ -236,7 +236,7 @@ def sweep(folder: Path, options: argparse.Namespace, dice: random.Random) -> lis
     for site in itertools.count(1):
         if options.sites and site > options.sites:
             break
-        campaign.server.stop()
+        campaign.server.stop(kill=True)
         good.unlink(missing_ok=True)
         campaign.start(crash=site)
         recoveries = [dice.randint(1, 12)] if site % 4 == 0 else []
@@ -262,14 +262,15 @@ def sweep(folder: Path, options: argparse.Namespace, dice: random.Random) -> lis
         if not ended:
             break
         reached = site
-    campaign.notes["sites"] = reached
-    log = (folder / "data.log").read_text()
-    kinds = Counter(line.partition(": ")[2] for line in log.splitlines() if line.startswith("ending at site"))
-    campaign.notes["kinds of sites"] = len(kinds)
-    for kind, count in sorted(kinds.items()):
-        print(f"  {count:3} x {kind}")
+        print(f"  site {site}: {_sites(folder / 'data.log')[-1]}", flush=True)
+    campaign.notes |= {"sites": reached, "kinds of sites": len(set(_sites(folder / "data.log")))}
     campaign.close()
     return [("sweep of crash sites", campaign)]
+
+
+def _sites(log: Path) -> list[str]:
+    """Where the server ended itself."""
+    return [line.partition(": ")[2] for line in log.read_text().splitlines() if line.startswith("ending at site")]
 
 
 def _revive_with(campaign: Campaign, recoveries: list[int]) -> Callable[..., None]:
