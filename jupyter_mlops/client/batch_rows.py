@@ -13,6 +13,7 @@ import msgspec
 from jupyter_mlops.client.batch_frames import frame_of_arrow, frame_of_rows
 from jupyter_mlops.client.batch_results import RowResult
 from jupyter_mlops.client.files import FILE_SECONDS
+from jupyter_mlops.client.sources import ARROW_FROM
 from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.errors import ServerUnreachable, Unavailable, UnsupportedMediaType
 from jupyter_mlops.records.formats import MEDIA_TYPES, Format
@@ -153,6 +154,8 @@ class BatchRows:
     def frame(self) -> Any:
         """A DataFrame of what became of each recorded row, by its index."""
         with contextlib.suppress(ImportError, UnsupportedMediaType):
+            if self.progress().completed < ARROW_FROM:
+                return frame_of_rows(self.lines(), self._outputs)
             import pyarrow as pa
 
             accept = MEDIA_TYPES[Format.ARROW_STREAM]

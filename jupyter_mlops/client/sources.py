@@ -18,6 +18,9 @@ from jupyter_mlops.schema.types import Parameter, ValueType
 IN_MEMORY = 8 * 2**20
 """Bytes of a body from which it is written to a file before it is sent."""
 
+ARROW_FROM = 10_000
+"""Rows of a DataFrame from which it goes as Arrow; fewer are as fast in JSON, for which no package has to be loaded."""
+
 _PART = 8192
 _SCALARS = frozenset({ValueType.INTEGER, ValueType.NUMERIC, ValueType.CHARACTER, ValueType.LOGICAL})
 
@@ -92,8 +95,8 @@ def _from_arrow(table: Any, inputs: tuple[Parameter, ...]) -> Source:
 
 def _from_frame(frame: Any, inputs: tuple[Parameter, ...]) -> Source:
     columns = columns_of(frame, {one.name for one in inputs})
-    pa = _pyarrow()
-    if pa is None or any(one.type not in _SCALARS for one in inputs):
+    pa = _pyarrow() if len(frame) >= ARROW_FROM and all(one.type in _SCALARS for one in inputs) else None
+    if pa is None:
         return _Listed(from_columns(columns, inputs), frame.index)
     from_columns({name: values[:0] for name, values in columns.items()}, inputs)  # names what is missing
     arrays = [_array(pa, columns[one.name], one) for one in inputs]

@@ -16,6 +16,8 @@ from jupyter_mlops.records.json_rows import check_names
 from jupyter_mlops.schema.types import Parameter
 
 ROWS = 16_384
+MISSING = "Arrow and Parquet need the package pyarrow: pip install 'jupyter_mlops[arrow]'"
+
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -30,9 +32,7 @@ def import_pyarrow() -> Any:
     try:
         import pyarrow as pa
     except ImportError:
-        raise UnsupportedMediaType(
-            "Arrow and Parquet need the package pyarrow: pip install 'jupyter_mlops[arrow]'"
-        ) from None
+        raise UnsupportedMediaType(MISSING) from None
     return pa
 
 

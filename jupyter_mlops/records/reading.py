@@ -17,8 +17,11 @@ def read_chunks(
     *,
     rows: int = CHUNK_ROWS,
     size: int = CHUNK_BYTES,
+    apart: bool = True,
 ) -> Iterator[Chunk]:
     """Read the records of a file, checked against the declared inputs, in bounded memory.
+
+    Close it when it is not taken to its end.
 
     Parameters
     ----------
@@ -32,6 +35,8 @@ def read_chunks(
         Records of a chunk.
     size:
         About how many bytes of the file make a chunk full before that.
+    apart:
+        Whether Arrow and Parquet are read in a process of its own, which a damaged file cannot take this one with.
 
     Raises
     ------
@@ -43,10 +48,12 @@ def read_chunks(
         When records of that type are not taken, or not by this installation; at once, before the first chunk.
     """
     kind, charset = of_content_type(content_type)
-    return cut(_pieces(path, kind, charset, parameters), rows, size)
+    return cut(_pieces(path, kind, charset, parameters, apart=apart), rows, size)
 
 
-def _pieces(path: Path, kind: Format, charset: str, parameters: tuple[Parameter, ...]) -> Iterator[Chunk]:
+def _pieces(
+    path: Path, kind: Format, charset: str, parameters: tuple[Parameter, ...], *, apart: bool
+) -> Iterator[Chunk]:
     match kind:
         case Format.JSON | Format.NDJSON:
             from jupyter_mlops.records.json_rows import read_json, read_ndjson
@@ -57,6 +64,10 @@ def _pieces(path: Path, kind: Format, charset: str, parameters: tuple[Parameter,
             from jupyter_mlops.records.delimited import read_delimited
 
             return read_delimited(path, parameters, delimiter="," if kind is Format.CSV else "\t", charset=charset)
+        case _ if apart:
+            from jupyter_mlops.records.apart import read_apart
+
+            return read_apart(path, kind, parameters)
         case _:
             from jupyter_mlops.records.arrow import read_arrow
 

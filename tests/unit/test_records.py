@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from jupyter_mlops.errors import InvalidInput, InvalidRequest, TooLarge, UnsupportedMediaType
 from jupyter_mlops.inputs import InputReader
-from jupyter_mlops.records import arrow, json_rows
+from jupyter_mlops.records import apart, arrow, json_rows
 from jupyter_mlops.records.chunks import Chunk, cut
 from jupyter_mlops.records.formats import MEDIA_TYPES, Format, of_content_type, of_file, of_name
 from jupyter_mlops.records.reading import read_chunks
@@ -88,7 +88,7 @@ def written(inputs, rows, kind, indent=None) -> bytes:
 
 def read(path, body, kind, inputs, **more):
     path.write_bytes(body)
-    return [row for chunk in read_chunks(path, MEDIA_TYPES[kind], inputs, **more) for row in chunk.rows()]
+    return [row for chunk in read_chunks(path, MEDIA_TYPES[kind], inputs, apart=False, **more) for row in chunk.rows()]
 
 
 @pytest.mark.parametrize("kind", Format)
@@ -104,7 +104,7 @@ def test_every_format_gives_the_same_rows(tmp_path, monkeypatch, kind, case, row
         expected = [{k: (v or None) if k in text else v for k, v in row.items()} for row in expected]
     path = tmp_path / "records"
     path.write_bytes(written(inputs, given_rows, kind, indent))
-    chunks = list(read_chunks(path, MEDIA_TYPES[kind], inputs, rows=rows))
+    chunks = list(read_chunks(path, MEDIA_TYPES[kind], inputs, rows=rows, apart=False))
     found = [row for chunk in chunks for row in chunk.rows()]
     assert found == expected
     assert [[type(v) for v in row.values()] for row in found] == [[type(v) for v in row.values()] for row in expected]
@@ -278,6 +278,28 @@ def test_a_frame_of_pandas_keeps_its_index_to_itself(tmp_path):
     frame.to_parquet(tmp_path / "r")
     (chunk,) = read_chunks(tmp_path / "r", MEDIA_TYPES[Format.PARQUET], one("integer"))
     assert list(chunk.rows()) == [{"x": 1}, {"x": 2}]
+
+
+def test_a_process_of_its_own_reads_the_same(tmp_path):
+    kind = Format.PARQUET
+    columns = {"x": [1.5, None, 3.0] * 9000, "n": list(range(27000)), "t": ["a", None, "c"] * 9000}
+    inputs = tuple(
+        Parameter(name=name, type=ValueType(of))
+        for name, of in zip("xnt", ("numeric", "integer", "character"), strict=True)
+    )
+    path = tmp_path / "r"
+    path.write_bytes(in_arrow(pa.table(columns), kind))
+    apart, here = ([*read_chunks(path, MEDIA_TYPES[kind], inputs, apart=way)] for way in (True, False))
+    assert apart == here
+    with pytest.raises(InvalidInput) as refused:
+        list(read_chunks(path, MEDIA_TYPES[kind], inputs[:1] + inputs[2:]))
+    assert refused.value.fields == "$.n"
+
+
+def test_a_reader_that_ends_is_a_refusal(tmp_path, monkeypatch):
+    monkeypatch.setattr(apart, "__name__", "os.abort")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        list(apart.read_apart(tmp_path / "r", Format.PARQUET, HP_NAME))
 
 
 def test_without_pyarrow_the_line_that_installs_it(tmp_path, monkeypatch):
