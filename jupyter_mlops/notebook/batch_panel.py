@@ -238,6 +238,7 @@ class _Kind:
     def hide(self) -> None:
         """Show nothing."""
         self.widget.layout.display = "none"
+        self._text.value = ""
 
 
 def _button(text: str, icon: str, tooltip: str, work: Callable[[], str]) -> tuple[Any, Callable[[], str]]:
