@@ -6,8 +6,25 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from conversions import conversions
 from load import measure
-from servers import ADD, BURN_1, BURN_2, CARS, CARS_ROWS, FASTAPI, OURS, STARTED, TORNADO, Servers
+from models import LINEAR, MLS_ROWS_PER_SECOND, ROWS, TREE
+from servers import (
+    ADD,
+    BURN_1,
+    BURN_2,
+    CARS,
+    CARS_ONNX,
+    CARS_ROWS,
+    ECHO,
+    FASTAPI,
+    FRAMES,
+    MLSERVER,
+    OURS,
+    STARTED,
+    TORNADO,
+    Servers,
+)
 from starts import cold_kernel, new_kernel, publish_to_answer
 
 Numbers = dict[str, float]
@@ -55,7 +72,23 @@ class Start:
         return {"seconds": self.time(servers)}
 
 
-Measurement = Load | Start
+@dataclass(frozen=True)
+class Conversion:
+    """How many rows the ONNX forms of some estimators answer as the estimators do."""
+
+    def __str__(self) -> str:
+        return "scikit-learn's estimators converted"
+
+    def needs(self) -> tuple[str, str]:
+        """No server."""
+        return "", ""
+
+    def run(self, servers: Servers, seconds: int) -> Numbers:  # noqa: ARG002  # nobody is called
+        """Convert and compare them all."""
+        return conversions()
+
+
+Measurement = Load | Start | Conversion
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,14 @@ def _throughput(ours: Numbers, other: Numbers) -> float:
 
 def _above(ours: Numbers, other: Numbers) -> float:
     return ours["p50_ms"] - other["p50_ms"]
+
+
+def _of_mls(ours: Numbers, _: Numbers) -> float:
+    return ours["calls_per_second"] * ROWS / MLS_ROWS_PER_SECOND
+
+
+def _agreed(ours: Numbers, _: Numbers) -> float:
+    return 100 * ours["agreed"] / ours["rows"]
 
 
 def _share(ours: Numbers, other: Numbers) -> float:
@@ -174,5 +215,78 @@ FIGURES = (
         _share,
         0.6,
         at_most=True,
+    ),
+    Figure(
+        "realtime",
+        "realtime, one row, 16 clients, calls/s against bare Tornado echoing JSON",
+        Load(OURS, CARS_ONNX, 16),
+        Load(TORNADO, ECHO, 16),
+        _throughput,
+        0.8,
+    ),
+    Figure(
+        "realtime-latency",
+        "realtime, one row, 1 client, p50 above bare Tornado echoing JSON",
+        Load(OURS, CARS_ONNX, 1),
+        Load(TORNADO, ECHO, 1),
+        _above,
+        0.20,
+        at_most=True,
+        unit=" ms",
+    ),
+    Figure(
+        "realtime-sklearn",
+        "realtime, one row, 16 clients, calls/s against FastAPI with scikit-learn in-process",
+        Load(OURS, CARS_ONNX, 16),
+        Load(FASTAPI, CARS, 16),
+        _throughput,
+        4.0,
+    ),
+    Figure(
+        "realtime-onnx",
+        "realtime, one row, 16 clients, calls/s against FastAPI with onnxruntime in-process",
+        Load(OURS, CARS_ONNX, 16),
+        Load(FASTAPI, CARS_ONNX, 16),
+        _throughput,
+        0.8,
+    ),
+    Figure(
+        "realtime-mlserver",
+        "realtime, one row, 16 clients, calls/s against MLServer with scikit-learn in-process",
+        Load(OURS, CARS_ONNX, 16),
+        Load(MLSERVER, CARS, 16),
+        _throughput,
+        3.0,
+    ),
+    *(
+        Figure(
+            f"realtime-{name}",
+            f"realtime, {name} model, 10 columns in Arrow, 1 client, rows/s against bare Tornado with onnxruntime",
+            Load(OURS, FRAMES[name], 1),
+            Load(TORNADO, FRAMES[name], 1),
+            _throughput,
+            0.5,
+        )
+        for name in (LINEAR, TREE)
+    ),
+    *(
+        Figure(
+            f"headline-{name}",
+            f"realtime, {name} model, rows/s in millions: how many times Machine Learning Server's headline",
+            Load(OURS, FRAMES[name], 1),
+            Load(TORNADO, FRAMES[name], 1),
+            _of_mls,
+            1.0,
+        )
+        for name in (LINEAR, TREE)
+    ),
+    Figure(
+        "conversion",
+        "rows that converted scikit-learn estimators answer as before, or the model is refused",
+        Conversion(),
+        Conversion(),
+        _agreed,
+        100.0,
+        unit=" %",
     ),
 )

@@ -14,11 +14,14 @@ from typing import Any
 import urllib3
 
 WARM_UP_SECONDS = 1
+ARROW = "application/vnd.apache.arrow.stream"
 _RESULT = "RESULT "
 
 _SCRIPT = """
 wrk.method = "POST"
-wrk.body = [==[{body}]==]
+local file = io.open("{body}", "rb")
+wrk.body = file:read("*a")
+file:close()
 {headers}
 
 function done(summary, latency, requests)
@@ -43,16 +46,23 @@ class Target:
     """An address, what is sent to it, and what must come back."""
 
     url: str
-    body: dict[str, Any]
+    body: dict[str, Any] | bytes
+    """JSON, or an Arrow stream."""
     answer: float
-    path: tuple[str, ...] = ("answer",)
-    """Where the answer stands in the JSON that comes back."""
+    path: tuple[str | int, ...] = ("answer",)
+    """Where the answer stands in the JSON that comes back; of Arrow the column, and the row."""
     token: str = ""
+    tolerance: float = 1e-9
 
     def headers(self) -> dict[str, str]:
         """What goes with every request."""
+        media = ARROW if isinstance(self.body, bytes) else "application/json"
         bearer = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return {"Content-Type": "application/json"} | bearer
+        return {"Content-Type": media, "Accept": media} | bearer
+
+    def content(self) -> bytes:
+        """The body, as it is sent."""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
     def check(self) -> None:
         """Send one request.
@@ -62,12 +72,20 @@ class Target:
         BenchmarkError
             When the answer is not the right one: fast and wrong does not count.
         """
-        reply = _http.request("POST", self.url, body=json.dumps(self.body), headers=self.headers(), timeout=60)
-        found: Any = json.loads(reply.data) if reply.status == 200 else None
+        reply = _http.request("POST", self.url, body=self.content(), headers=self.headers(), timeout=60)
+        read = _arrow if isinstance(self.body, bytes) else json.loads
+        found: Any = read(reply.data) if reply.status == 200 else None
         for key in self.path if found is not None else ():
-            found = found.get(key)
-        if not isinstance(found, int | float) or not math.isclose(found, self.answer, rel_tol=1e-9):
+            found = found[key] if isinstance(found, list) or key in found else {}
+        if not isinstance(found, int | float) or not math.isclose(found, self.answer, rel_tol=self.tolerance):
             raise BenchmarkError(f"{self.url}: expected {self.answer}, got {reply.status} {reply.data[:400]!r}")
+
+
+def _arrow(body: bytes) -> dict[str, list[Any]]:
+    import pyarrow as pa
+
+    found: dict[str, list[Any]] = pa.ipc.open_stream(body).read_all().to_pydict()
+    return found
 
 
 def wrk() -> str:
@@ -124,7 +142,9 @@ def _send(target: Target, clients: int, seconds: int) -> dict[str, float]:
     headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in target.headers().items())
     with tempfile.TemporaryDirectory(prefix="jupyter-mlops-wrk-") as directory:
         script = Path(directory) / "call.lua"
-        script.write_text(_SCRIPT.format(body=json.dumps(target.body), headers=headers, marker=_RESULT))
+        body = Path(directory) / "body"
+        body.write_bytes(target.content())
+        script.write_text(_SCRIPT.format(body=body, headers=headers, marker=_RESULT))
         script.chmod(0o600)  # it holds a token
         command = [wrk(), "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout=10s", "--latency", "-s", str(script)]
         ended = subprocess.run([*command, target.url], capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ from figures import Figure, Numbers
 
 _PACKAGES = (
     "jupyter_mlops", "tornado", "uvloop", "fastapi", "uvicorn", "pydantic", "ipykernel", "jupyter_client",
-    "msgspec", "numpy", "pandas", "scikit-learn",
+    "msgspec", "numpy", "pandas", "scikit-learn", "onnxruntime", "pyarrow",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 import uvloop
 from tornado.httpserver import HTTPServer
@@ -26,11 +27,32 @@ class Call(RequestHandler):
         self.finish(json.dumps({"answer": self.function(**json.loads(self.request.body))}))
 
 
+class Echo(RequestHandler):
+    """JSON in, the same JSON out."""
+
+    def post(self) -> None:
+        """Answer what came."""
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(json.loads(self.request.body)))
+
+
+class Frames(RequestHandler):
+    """Arrow in, Arrow out: the graph runs right here."""
+
+    def post(self, name: str) -> None:
+        """Score rows."""
+        from models import ARROW, scorer
+
+        self.set_header("Content-Type", ARROW)
+        self.finish(scorer(name, alone=True).arrow(self.request.body))
+
+
 async def serve() -> None:
     """Serve on a free port and say where."""
     sockets = bind_sockets(0, "127.0.0.1")
     functions = {"/add": add, "/cars": cars}
-    rules = [(path, Call, {"function": function}) for path, function in functions.items()]
+    rules: list[Any] = [(path, Call, {"function": function}) for path, function in functions.items()]
+    rules += [("/echo", Echo), ("/frames/(linear|tree)", Frames)]
     HTTPServer(Application(rules, log_function=lambda _: None)).add_sockets(sockets)
     print(f"ready at http://127.0.0.1:{sockets[0].getsockname()[1]}", flush=True)
     await asyncio.Event().wait()

@@ -44,6 +44,14 @@ async def cars(car: Car) -> Answer:
     return Answer(answer=work.cars(car.hp, car.wt))
 
 
+@app.post("/cars-onnx")
+async def cars_onnx(car: Car) -> Answer:
+    """Run one call of the model of `cars` as a graph."""
+    from models import scorer
+
+    return Answer(answer=float(scorer("cars").row(car.hp, car.wt)[1]))
+
+
 if __name__ == "__main__":
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
     server = uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="warning"))
