@@ -251,12 +251,13 @@ class TestIdempotency:
         host, port = server.url.removeprefix("http://").split(":")
         head = (
             f"POST /api/{nap}/1/batch HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {server.token}\r\n"
-            "Idempotency-Key: slow\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n["
+            "Idempotency-Key: slow\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n"
         )
         with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(head.encode())
+            connection.sendall(head.encode() + b"[" * 200_000)
             key = {"Idempotency-Key": "slow"}
-            eventually(lambda: server.request("POST", f"/api/{nap}/1/batch", [{"x": 1}], headers=key).status == 409)
+            eventually(lambda: list((server.data_dir / "batches").glob("*.new")))
+            assert server.request("POST", f"/api/{nap}/1/batch", [{"x": 1}], headers=key).status == 409
         eventually(lambda: server.request("POST", f"/api/{nap}/1/batch", [{"x": 1}], headers=key).status == 202)
         eventually(lambda: not list((server.data_dir / "batches").glob("*.new")))
 
