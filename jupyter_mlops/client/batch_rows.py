@@ -115,19 +115,22 @@ class BatchRows:
 
     def in_order(self) -> Iterator[RowResult]:
         """Each result once, in the order of the records; waits for the next one, until the batch has ended."""
-        index = 0
+        index, limit = 0, PAGE
         seen = self.progress()
         while True:
-            before = index
-            for row in self.lines(offset=index, limit=PAGE):
-                if row.index > index and seen.state not in ENDED:
+            ended, before = seen.state in ENDED, index
+            for row in self.lines(offset=index, limit=limit):
+                if row.index > index and not ended:
                     break
                 index = row.index + 1
                 yield row
-            if seen.state in ENDED and (index >= seen.total or index == before):
-                return
-            if index == before or index >= seen.completed:
-                seen = self.next_progress(seen) if seen.state not in ENDED else seen
+            if ended:
+                index = before + limit  # what is not there now will not come
+                if index >= seen.total:
+                    return
+            limit = PAGE if ended or index > before else 1
+            if limit == 1:
+                seen = self.next_progress(seen)
 
     def lines(self, **query: Any) -> Iterator[RowResult]:
         """Recorded results.

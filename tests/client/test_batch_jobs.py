@@ -207,6 +207,14 @@ class TestResults:
         threading.Timer(0.3, gated.gate, [3]).start()
         assert [one.index for one in job.in_order()] == [0, 1]
 
+    def test_what_was_cancelled_gives_what_was_recorded(self, gated):
+        job = gated.batch([{"x": 8}, {"x": 4}, {"x": 8}], parallel_count=2).start()
+        gated.gate(4)
+        eventually(lambda: job.progress().completed == 1)
+        assert job.cancel().state() == "Cancelled"
+        assert [one.index for one in job] == [one.index for one in job.in_order()] == [1]
+        assert job.to_frame().index.tolist() == [1]
+
     def test_it_can_be_awaited(self, ratio):
         async def main():
             job = ratio.batch(ROWS).start()
