@@ -126,8 +126,8 @@ def test_completion(adder, tmp_path):
             return {one.text for one in adder.shell.Completer.completions(text, len(text))}
 
     assert {"attach", "list", "adder", "adder/1.0"} <= complete("%batch ")
-    assert complete("%batch adder --priority ") == {"low", "normal", "high"}
-    assert complete("%batch adder records --eng") == {"--engine"}
+    assert {"low", "normal", "high"} <= complete("%batch adder --priority ")
+    assert "--engine" in complete("%batch adder records --eng")
     assert job.execution_id in complete("%batch attach ")
     assert {"records", "cars.parquet"} <= complete("%batch adder ")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import uuid
 import zipfile
 import zlib
@@ -198,6 +199,10 @@ def test_a_server_that_starts_again_is_found_and_none_is_started(start_server, m
     ended(monitor)
     assert "Complete, 300 of 300 rows" in monitor.text()
     assert "Connected again" in monitor.text()
+    asked = threading.Thread(target=monitor._rows.news, args=(10**9, 25))
+    asked.start()
+    asked.join(15)
+    assert not asked.is_alive(), "what a server before this one counted is no reason to wait"
     for transport in (client.transport, monitor._rows._transport):
         transport.close()
 

@@ -114,24 +114,8 @@ def test_watch_cancel_retry_open_reload_and_attach(lab, browser_page, screenshot
     expect(output).to_contain_text("looking up the rate of FR")
     screenshot(page, "batch-2-cancelled")
 
-    run(page, 3)
-    output.get_by_role("button", name="Retry failed rows").click()
-    expect(output.get_by_text("InProgress", exact=True)).to_be_visible(timeout=30_000)
-    expect(output.get_by_text("Complete", exact=True)).to_be_visible(timeout=60_000)
-    assert done(output) == ROWS
-    expect(output.get_by_text(re.compile(r"^[\d,]+ failed$"))).to_have_count(0)
-
-    output.get_by_role("button", name="chart.png").first.click()
-    picture = output.locator("img[alt='chart.png']").last
-    expect(picture).to_be_visible(timeout=30_000)
-    eventually(lambda: picture.evaluate("one => one.naturalWidth") == 160)
-    expect(output.get_by_role("button", name="Close")).to_be_visible()
-    expect(output).to_contain_text("<b>lamp</b>")
-    output.get_by_role("button", name="Close").scroll_into_view_if_needed()
-    screenshot(page, "batch-3-opened")
-    output.get_by_role("button", name="Save").click()
-    expect(output).to_contain_text("row-3-chart.png")
-    assert (lab.home / "work" / "row-3-chart.png").read_bytes().startswith(b"\x89PNG")
+    try_again(page, output)
+    open_and_save(page, lab, output, screenshot)
 
     output.get_by_role("button", name="Results as DataFrame").click()
     expect(output).to_contain_text(f"results is a DataFrame of {ROWS:,} rows", timeout=30_000)
@@ -146,6 +130,31 @@ def test_watch_cancel_retry_open_reload_and_attach(lab, browser_page, screenshot
 
     find_again(page, lab)
     screenshot(page, "batch-5-attached-dark")
+
+
+def try_again(page, output):
+    """Remove what made rows fail, and have them run again."""
+    run(page, 3)
+    output.get_by_role("button", name="Retry failed rows").click()
+    expect(output.get_by_text("InProgress", exact=True)).to_be_visible(timeout=30_000)
+    expect(output.get_by_text("Complete", exact=True)).to_be_visible(timeout=60_000)
+    assert done(output) == ROWS
+    expect(output.get_by_text(re.compile(r"^[\d,]+ failed$"))).to_have_count(0)
+
+
+def open_and_save(page, lab, output, screenshot):
+    """Look at a picture that a row wrote, and copy it."""
+    output.get_by_role("button", name="chart.png").first.click()
+    picture = output.locator("img[alt='chart.png']").last
+    expect(picture).to_be_visible(timeout=30_000)
+    eventually(lambda: picture.evaluate("one => one.naturalWidth") == 160)
+    expect(output.get_by_role("button", name="Close")).to_be_visible()
+    expect(output).to_contain_text("<b>lamp</b>")
+    output.get_by_role("button", name="Close").scroll_into_view_if_needed()
+    screenshot(page, "batch-3-opened")
+    output.get_by_role("button", name="Save").click()
+    expect(output).to_contain_text("row-3-chart.png")
+    assert (lab.home / "work" / "row-3-chart.png").read_bytes().startswith(b"\x89PNG")
 
 
 def find_again(page, lab):

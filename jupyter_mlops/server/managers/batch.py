@@ -138,13 +138,13 @@ class Batch:
         Parameters
         ----------
         sequence:
-            What `BatchProgress.sequence` was.
+            What `BatchProgress.sequence` was; a greater one than there is was told by a server before this one.
         seconds:
             How long to wait.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._sequence <= sequence and not self.deleted:
+                while self._sequence == sequence and not self.deleted:
                     await self._news.wait()
         return self.progress()
 
