@@ -55,11 +55,17 @@ class Batch(BatchFiles, BatchShown):
 
     Examples
     --------
-    >>> job = service.batch([{"hp": 120, "wt": 2.8}, {"hp": 90, "wt": 2.2}]).start()
+    >>> job = service.batch([{"hp": 120, "wt": 2}, {"hp": 90, "wt": 3}]).start()
     >>> job.wait(progress=False).state
     'Complete'
     >>> job.execution(0).output("answer")
-    42.9
+    60.0
+    >>> [result.output("answer") for result in job.in_order()]
+    [60.0, 30.0]
+    >>> job.to_frame()[["hp", "answer", "_success"]].values.tolist()
+    [[120, 60.0, True], [90, 30.0, True]]
+    >>> job.progress().failed
+    0
     """
 
     def __init__(

@@ -155,8 +155,9 @@ class Service(History):
 
         Examples
         --------
-        >>> service.batch("cars.parquet", priority="low").start().wait().state
-        'Complete'
+        >>> job = service.batch({"hp": [120, 90], "wt": [2, 3]}, priority="low").start()
+        >>> job.wait(progress=False).completed_item_count
+        2
         """
         inputs = self._view.input_parameter_definitions
         if not inputs:

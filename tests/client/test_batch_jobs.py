@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import io
 import socket
 import threading
@@ -19,6 +20,7 @@ from jupyter_mlops.client import batch_rows, sources
 from jupyter_mlops.client.batch import Batch
 from jupyter_mlops.client.batch_upload import Upload
 from jupyter_mlops.client.records import read_records
+from jupyter_mlops.client.service import Service
 from jupyter_mlops.client.sources import source_of
 from jupyter_mlops.client.transport import Address, Transport
 from jupyter_mlops.errors import Conflict, InvalidInput, InvalidRequest, KeyReused, NotFound, ServerUnreachable
@@ -31,6 +33,7 @@ ROWS = [
     {"name": "b", "hp": 1.0, "wt": 0.0},
     {"name": None, "hp": 90.0, "wt": 3.0},
 ]
+CARS, ANSWER = {"hp": float, "wt": float}, {"answer": float}
 INPUTS = (
     Parameter(name="name", type=ValueType.CHARACTER),
     Parameter(name="hp", type=ValueType.NUMERIC),
@@ -290,6 +293,15 @@ class TestResults:
 
 async def _of(job):
     return await job
+
+
+@pytest.mark.parametrize("documented", [Batch, Service.batch], ids=["Batch", "Service.batch"])
+def test_the_examples_run(client, documented):
+    service = client.deploy_service("cars", version="1", code_fn=lambda hp, wt: hp / wt, inputs=CARS, outputs=ANSWER)
+    runner = doctest.DocTestRunner()
+    for test in doctest.DocTestFinder(recurse=False).find(documented, "example", globs={"service": service}):
+        assert test.examples
+        assert runner.run(test).failed == 0
 
 
 def test_what_failed_is_tried_again(client, tmp_path):
