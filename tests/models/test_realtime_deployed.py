@@ -29,7 +29,7 @@ def test_the_counterpart_of_each_function_is_deployed_and_answers_over_http(func
             np.testing.assert_allclose(answers[name], expected, rtol=1e-5, atol=1e-6)
         else:
             np.testing.assert_array_equal(answers[name].to_numpy(), expected)
-    rows = [service.consume(left["rows"].iloc[[place]]).output("outputData") for place in range(3)]
+    rows = [service.consume(left["rows"].iloc[[place]]).output("outputData") for place in range(min(3, len(answers)))]
     for place, row in enumerate(rows):
         for name in answers:
             one, many = row[name].iloc[0], answers[name].iloc[place]
