@@ -33,6 +33,7 @@ from jupyter_mlops.server.managers.batch_webhook import tell
 from jupyter_mlops.server.managers.catalog import LATEST, Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
+from jupyter_mlops.server.managers.model_runner import by_rows
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.batch_files import BatchFiles
 from jupyter_mlops.server.stores.batches import BatchRecord, BatchStore, Standing, Try
@@ -172,8 +173,9 @@ class BatchManager:
         print_ = "" if asked.key is None else await asyncio.to_thread(fingerprint, path, asked)
         if (known := self._known(identity, asked.key, print_)) is not None:
             return known
-        revision = self._catalog.find(asked.name, asked.version)
-        settings = check(asked, self._limits.most_parallel, self.engines, self._limits.webhook_hosts, self.missing)
+        revision = by_rows(self._catalog.find(asked.name, asked.version))
+        engines = self.engines if revision.definition.model is None else [Engine.LOCAL]
+        settings = check(asked, self._limits.most_parallel, engines, self._limits.webhook_hosts, self.missing)
         self._admit(identity)
         identifier = str(uuid.uuid4())
         with self._uploads.leased(revision.manifest) if revision.manifest else contextlib.nullcontext():
@@ -325,6 +327,8 @@ class BatchManager:
 
     def _local(self, record: BatchRecord) -> Runner:
         """What scores a batch on this machine."""
+        if record.revision.definition.model is not None:
+            return self._executions.model_runner(record.revision)
         return KernelRunner(self._executions.hold(record.revision), record.id, record.priority)
 
     def _run(self, batch: Batch) -> None:

@@ -36,8 +36,8 @@ def definition_of(request: PublishRequest, old: Definition, manifest: Manifest |
     check_runtime(_given(request.runtime_type, PYTHON))
     if old.model is not None:
         raise InvalidRequest(
-            "a realtime service is changed by PATCH /realtime-services/NAME/VERSION, which takes a model, a description "
-            "and an alias",
+            "a realtime service is changed by PATCH /realtime-services/NAME/VERSION, which takes a model, a "
+            "description, an alias and a timeout",
             fields="$",
         )
     # Code that comes without a function replaces a function that was there before.

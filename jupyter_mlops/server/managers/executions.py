@@ -34,6 +34,7 @@ from jupyter_mlops.server.managers.catalog import Catalog
 from jupyter_mlops.server.managers.failures import INPUT_LIMIT, FailureManager
 from jupyter_mlops.server.managers.loads import make_load
 from jupyter_mlops.server.managers.metrics import Metrics
+from jupyter_mlops.server.managers.model_runner import ModelRunner
 from jupyter_mlops.server.managers.models import Form, ModelScoring, no_model
 from jupyter_mlops.server.managers.proof import prove
 from jupyter_mlops.server.managers.scored import Held, Scored
@@ -264,6 +265,10 @@ class ExecutionManager:
         if outdated:
             self.retire(revision)
         return Held(revision, scored, self._touch)
+
+    def model_runner(self, revision: Revision) -> ModelRunner:
+        """What scores a batch of a realtime service, as `by_rows` made it."""
+        return ModelRunner(self._models, revision, self._touch)
 
     def retire(self, revision: Revision) -> None:
         """Let the running calls of a revision finish, and whoever holds it, then end its kernels."""

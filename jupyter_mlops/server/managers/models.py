@@ -74,6 +74,7 @@ class ModelScoring:
         self._metrics = metrics
         self._failures = failures
         self._scored: dict[str, _Scored] = {}
+        self._held: dict[str, ModelPool] = {}
         self._verified: set[str] = set()
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -189,6 +190,23 @@ class ModelScoring:
     async def of(self, revision: Revision) -> ModelPool:
         """What a revision is called through."""
         return (self._scored.get(revision.id) or await self._ready(revision)).pool
+
+    async def hold(self, revision: Revision) -> ModelPool:
+        """What a revision is called through, by somebody who goes on when its version points at another."""
+        held = self._held.get(revision.id)
+        if held is None:
+            held = self._held[revision.id] = await self._pool(revision)
+        return held
+
+    def release(self, revision: Revision) -> None:
+        """Say that no more calls will come through what `hold` returned."""
+        held = self._held.pop(revision.id, None)
+        if held is not None and revision.id not in self._scored:
+            self._workers.forget(revision.id)
+
+    def width(self) -> int:
+        """How many workers may be at work at a time."""
+        return self._workers.maximum
 
     def retire(self, revision: Revision) -> None:
         """Let the running calls of a revision finish, then forget its model."""

@@ -93,8 +93,8 @@ class ModelPool:
             raise
         finally:
             self._running -= 1
-            if request.timer is not None:
-                request.timer.cancel()
+            if not request.running():
+                request.stop_timer()
             self.record.add(time.monotonic() - started, error=failed)
         if scored.outcome == Outcome.REJECTED:
             raise InvalidInput(scored.body.decode(), fields=scored.fields or "$")

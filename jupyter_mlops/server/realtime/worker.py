@@ -69,6 +69,16 @@ class Request:
     worker: Worker | None = None
     timer: asyncio.TimerHandle | None = None
 
+    def running(self) -> bool:
+        """Whether its worker has begun it, and not ended."""
+        worker = self.worker
+        return worker is not None and self.number in worker.sent and self.number <= worker.begun()
+
+    def stop_timer(self) -> None:
+        """Have no deadline any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+
     def fail(self, error: MLOpsError) -> None:
         """Give the caller an error, if the caller still waits."""
         if not self.future.done():

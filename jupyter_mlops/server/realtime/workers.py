@@ -51,7 +51,7 @@ class Workers:
         self.restarts = 0
         self.last_error = ""
         self._employment = employment
-        self._maximum = maximum
+        self.maximum = maximum
         self._installed = installed
         self._workers: list[Worker] = []
         self._waiting: deque[Request] = deque()
@@ -118,13 +118,14 @@ class Workers:
         self._place(request)
 
     def abandon(self, request: Request) -> None:
-        """Nobody waits for this call any more."""
-        if request.timer is not None:
-            request.timer.cancel()
+        """Nobody waits for this call any more; one that has begun keeps its deadline, should it hang."""
+        if request.running():
+            return
+        request.stop_timer()
         if request.worker is None:
             with contextlib.suppress(ValueError):
                 self._waiting.remove(request)
-        elif request.number > request.worker.begun():
+        else:
             request.worker.forget(request)
 
     async def load(self, model: Specification) -> None:
@@ -181,9 +182,9 @@ class Workers:
             free = [worker for worker in candidates if not worker.behind(now, name, BEHIND_SECONDS)]
             if free:
                 return min(free, key=lambda worker: len(worker.sent))
-        most = self._maximum * (1 + _RESERVE)
+        most = self.maximum * (1 + _RESERVE)
         mine = sum(1 for worker in self._workers if worker.stalled and _at(worker, name))
-        if len(able) < self._maximum and len(self._workers) < most and mine < self._maximum:
+        if len(able) < self.maximum and len(self._workers) < most and mine < self.maximum:
             return self._spawn()
         return min(homes or able, key=lambda worker: len(worker.sent), default=None)
 
@@ -206,6 +207,8 @@ class Workers:
 
     def _replied(self, worker: Worker, message: ModelLoaded | Scored) -> None:
         one = worker.sent.pop(message.id, None)
+        if isinstance(one, Request):
+            one.stop_timer()
         self._failures = 0
         self.last_error = ""
         if isinstance(one, Held) and isinstance(message, ModelLoaded):
@@ -288,8 +291,7 @@ class Workers:
             _tell(one, Unavailable(f"the realtime worker {worker.reason}", retry_after=1))
 
     def _late(self, request: Request, timeout: float, patient: bool) -> None:  # noqa: FBT001
-        worker = request.worker
-        begun = worker is not None and request.number in worker.sent and request.number <= worker.begun()
+        worker, begun = request.worker, request.running()
         if patient and not begun:
             request.timer = request.future.get_loop().call_later(timeout, self._late, request, timeout, patient)
             return
@@ -318,7 +320,7 @@ class Workers:
         """End an idle worker that was started because others stalled."""
         able = [worker for worker in self._workers if not worker.stalled]
         idle = [worker for worker in able if not worker.sent and worker.ready]
-        if len(able) > self._maximum and idle:
+        if len(able) > self.maximum and idle:
             worker = min(idle, key=lambda one: len(one.models))
             self._workers.remove(worker)
             worker.on_gone = lambda _: None
