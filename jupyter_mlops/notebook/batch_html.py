@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -222,18 +221,11 @@ def _facts(seen: BatchProgress) -> list[str]:
     facts += [f"{seen.attempts:,} tried again"] if seen.attempts else []
     facts += [f"{seen.artifacts:,} artifacts"] if seen.artifacts else []
     if seen.state in ENDED:
-        took = _took(seen)
-        return [*facts, f"took {time_text(took)}"] if took is not None else facts
+        return [*facts, f"{time_text(seen.seconds)} of work"]
     facts += [f"{seen.running:,} running"] if seen.running else []
     facts += [f"{seen.rate:,.0f} rows/s" if seen.rate >= 10 else f"{seen.rate:.1f} rows/s"] if seen.rate else []  # noqa: PLR2004
     facts += [f"{time_text(seen.seconds_left)} left"] if seen.seconds_left is not None else []
     return facts
-
-
-def _took(seen: BatchProgress) -> float | None:
-    if not (seen.started and seen.ended):
-        return None
-    return (datetime.fromisoformat(seen.ended) - datetime.fromisoformat(seen.started)).total_seconds()
 
 
 def _bar(seen: BatchProgress) -> str:

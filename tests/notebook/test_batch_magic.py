@@ -38,7 +38,7 @@ def test_records_become_a_batch_with_a_bar_and_a_line(adder):
     assert [row.output("answer") for row in job.in_order()] == [n + 1.0 for n in range(20)]
     assert job.progress().priority == "low"
     assert "20/20" in ran.err, "a bar"
-    assert f"adder 1.0, batch {job.execution_id}: Complete, 20 of 20 rows, took " in ran.out
+    assert f"adder 1.0, batch {job.execution_id}: Complete, 20 of 20 rows, " in ran.out
     assert adder.ok("job").out.endswith(f"<Batch of /api/adder/1.0: batch {job.execution_id}>\n")
 
 

@@ -101,7 +101,7 @@ def test_watch_cancel_retry_open_reload_and_attach(lab, browser_page, screenshot
     eventually(lambda: done(output) > first, 30)
     expect(output).to_contain_text("rows/s")
     expect(output.get_by_text("Newest results")).to_be_visible()
-    output.get_by_role("progressbar").scroll_into_view_if_needed()
+    output.get_by_role("button", name="Cancel").scroll_into_view_if_needed()
     expect(output.get_by_role("button", name="Retry failed rows")).to_be_disabled()
     screenshot(page, "batch-1-running")
 
@@ -125,7 +125,7 @@ def test_watch_cancel_retry_open_reload_and_attach(lab, browser_page, screenshot
     expect(output).to_contain_text("All artifacts are in", timeout=30_000)
     (archive,) = (lab.home / "work").glob("batch-*.zip")
     assert "3/chart.png" in zipfile.ZipFile(archive).namelist()
-    output.get_by_role("progressbar").scroll_into_view_if_needed()
+    output.get_by_role("button", name="Cancel").scroll_into_view_if_needed()
     screenshot(page, "batch-4-complete")
 
     find_again(page, lab)
