@@ -155,7 +155,8 @@ class TestRows:
         assert [row["outputParameters"]["y"] for row in empty.lines()] == [1] * 5
         assert empty.ask(path="/inputs").body == b"{}\n" * 5
 
-    def test_artifacts_are_listed_and_archived(self, server, picky):
+    @pytest.mark.usefixtures("picky")
+    def test_artifacts_are_listed_and_archived(self, server):
         batch = Batch(server, "picky", [{"x": n} for n in range(0, 40, 2)])
         assert batch.reaches("Complete")["artifacts"] == 20
         listed = batch.ask(path="/artifacts?offset=3&limit=2").json()
@@ -331,6 +332,7 @@ class TestKills:
         rows = batch.lines()
         assert [row["outputParameters"]["y"] for row in rows] == [5 + n / 1000 for n in range(600)]
         assert max(row["attempt"] for row in rows) <= 3
+        assert sum(row["attempt"] - 1 for row in rows) == done["attempts"]
         server.stop()
         server.start()
         assert batch.progress()["state"] == "Complete"

@@ -79,6 +79,23 @@ def harvest(path: Path, number: int, offset: int, first: int, most: int, *, canc
     return found
 
 
+def leftovers(path: Path, offset: int) -> list[tuple[int, int]]:
+    """Rows whose results were written and not recorded, because the server ended: first row and number of each slice.
+
+    Parameters
+    ----------
+    path, offset:
+        The file of results, and where what is recorded of it ends.
+    """
+    found: list[tuple[int, int]] = []
+    for one in frames(path, offset):
+        if one.kind == Kind.START:
+            found.append((started(one.body), 0))
+        elif found:
+            found[-1] = found[-1][0], found[-1][1] + one.rows
+    return [(first, count) for first, count in found if count]
+
+
 def parts(path: Path, first: int, offset: int, end: int, rows: set[int]) -> list[tuple[int, int, int, int, float]]:
     """Cut what is recorded of a slice at some of its rows, which are left out.
 

@@ -18,7 +18,7 @@ from jupyter_mlops.errors import DiskFull, MLOpsError, Unavailable
 from jupyter_mlops.schema.channel import Slice
 from jupyter_mlops.server.kernels.slicing import SliceEnd
 from jupyter_mlops.server.managers.batch import Batch
-from jupyter_mlops.server.managers.batch_harvest import Harvest, failure, harvest
+from jupyter_mlops.server.managers.batch_harvest import Harvest, failure, harvest, leftovers
 from jupyter_mlops.server.managers.batch_runner import Runner
 from jupyter_mlops.server.managers.spans import Spans, gaps
 from jupyter_mlops.server.stores.batch_files import BatchFiles
@@ -121,7 +121,20 @@ class BatchRun:
         for one in await store.tries(batch.id):
             if one.kind == "death":
                 self._deaths.update(range(one.first, one.first + one.count))
-        self._numbers = itertools.count(await asyncio.to_thread(self._files.last, batch.id) + 1)
+        numbers = await asyncio.to_thread(self._files.numbers, batch.id)
+        self._numbers = itertools.count(max(numbers, default=0) + 1)
+        ends = dict.fromkeys(numbers, 0)
+        for part in done:
+            ends[part.file] = max(ends.get(part.file, 0), part.offset + part.length)
+        for number in numbers:
+            await self._forget(number, ends[number])
+
+    async def _forget(self, number: int, end: int) -> None:
+        """Count rows as lost whose results no server recorded, and forget these."""
+        path = self._files.results(self._batch.id, number)
+        for first, count in await asyncio.to_thread(leftovers, path, end):
+            await self._try(first, count, "lost")
+        await asyncio.to_thread(self._files.cut, self._batch.id, number, end)
 
     async def _work(self, workers: int) -> None:
         sheet = _Sheet(next(self._numbers))

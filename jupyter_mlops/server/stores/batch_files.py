@@ -54,10 +54,14 @@ class BatchFiles:
         """One of the files of a batch's results."""
         return self.directory / batch / f"results-{number}"
 
-    def last(self, batch: str) -> int:
-        """The greatest number of a file of results, 0 when there is none."""
+    def numbers(self, batch: str) -> list[int]:
+        """The numbers of the files of a batch's results."""
         names = (path.name for path in (self.directory / batch).glob("results-*"))
-        return max((int(name.removeprefix("results-")) for name in names), default=0)
+        return sorted(int(name.removeprefix("results-")) for name in names)
+
+    def cut(self, batch: str, number: int, end: int) -> None:
+        """Forget what a file of results holds beyond what is recorded of it."""
+        os.truncate(self.results(batch, number), end)
 
     def write(self, batch: str, packed: Iterable[tuple[int, bytes]]) -> list[Chunk]:
         """Make the folder of a batch with its inputs, durably: it is there whole or not at all.
