@@ -44,6 +44,7 @@ class Graph:
         runtime = need("onnxruntime")
         options = runtime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = 1  # some hundred rows are done before threads have begun
         try:
             self._session = runtime.InferenceSession(candidate.onnx, options, providers=["CPUExecutionProvider"])
         except _failures() as error:

@@ -1,9 +1,16 @@
-"""Training on little data does not always converge, and that is not what these tests are about."""
+"""Training on little data does not always converge, and is faster with one thread beside other tests."""
 
 import warnings
 
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(autouse=True)

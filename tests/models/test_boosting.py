@@ -70,16 +70,22 @@ def diabetes():
     return frame.iloc[:150], progress.iloc[:150]
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", CLASSIFIERS)
+QUICK = {("xgboost", 3), ("lightgbm", 2), ("catboost", 3), ("scaler-lightgbm", 3), ("xgboost-dart", 2)}
+CASES = [
+    pytest.param(name, classes, marks=[] if (name, classes) in QUICK else pytest.mark.slow)
+    for name in CLASSIFIERS
+    for classes in (2, 3)
+    if (name, classes) != ("lightgbm-ova", 2)  # it takes several classes only
+]
+
+
+@pytest.mark.parametrize(("name", "classes"), CASES)
 def test_classifiers(name, classes, iris):
     frame, kinds = iris
     chosen = kinds < classes if classes == 3 else kinds > 0
     frame, kinds = frame[chosen], kinds[chosen].map({0: "setosa", 1: "versicolor", 2: "virginica"}.get)
     if name.startswith(("xgboost", "scaler-xgboost", "voting")):
         kinds = kinds.astype("category").cat.codes.astype(int)
-    if name == "lightgbm-ova" and classes == 2:
-        pytest.skip("several classes only")
     model = CLASSIFIERS[name].fit(frame, kinds)
     container = serialize_model(model, quiet=True)
     last = model.steps[-1][1] if hasattr(model, "steps") else model

@@ -25,20 +25,31 @@ def _blocks(text):
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
+class Page:
+    """Runs the sections in their order, up to the one that is asked for, and keeps what each left behind."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._names = {}
+        self._left = {}
+        self._sections = iter(re.split(r"\n##+ ", PAGE))
+
+    def __getitem__(self, title):
+        while title not in self._left:
+            section = next(self._sections)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(self._folder)
+                for block in _blocks(section):
+                    exec(block, self._names)
+            self._left[section.partition("\n")[0]] = dict(self._names)
+        return self._left[title]
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """What each section's code left behind, by the section's title."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(ROOT / "notebooks" / "data", folder / "data")
-    names: dict[str, object] = {}
-    left = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for section in re.split(r"\n##+ ", PAGE):
-            for block in _blocks(section):
-                exec(block, names)
-            left[section.partition("\n")[0]] = dict(names)
-    return left
+    return Page(folder)
 
 
 def _local(model, rows):

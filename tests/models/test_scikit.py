@@ -183,6 +183,18 @@ OTHERS = {
 }
 
 
+QUICK = {
+    "logistic", "svc", "linear-svc", "tree", "forest", "boosting", "hist-boosting", "mlp", "neighbors", "gaussian-nb",
+    "calibrated", "bagging", "scaler-forest", "scaler-pca-logistic", "search-pipeline", "linear", "svr", "stacking",
+    "hist-boosting-poisson", "polynomial", "bins", "scaler-tree", "isolation-forest-contamination", "one-class-svm",
+    "k-means", "scaler", "pca",
+}  # fmt: skip
+
+
+def _named(models):
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models]
+
+
 def _rows(model, frame):
     """The data, and rows at the thresholds of trees and right beside them, brought back through a scaler."""
     rows = [frame.to_numpy()]
@@ -233,7 +245,7 @@ def diabetes():
     return frame.iloc[:150], progress.iloc[:150]
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", _named(CLASSIFIERS))
 def test_classifiers(name, iris):
     frame, kinds = iris
     model = CLASSIFIERS[name].fit(frame, kinds)
@@ -243,14 +255,14 @@ def test_classifiers(name, iris):
     assert container.header.outputs[0].classes == (0, 1, 2)
 
 
-@pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.parametrize("name", _named(REGRESSORS))
 def test_regressors(name, diabetes):
     frame, progress = diabetes
     model = REGRESSORS[name].fit(frame, progress)
     _agree(model, frame, serialize_model(model, quiet=True))
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", _named(OTHERS))
 def test_outlier_detectors_clusters_and_transformers(name, iris):
     frame, _ = iris
     model = OTHERS[name].fit(frame)
