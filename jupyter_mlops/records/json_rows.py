@@ -16,9 +16,13 @@ from jupyter_mlops.records.chunks import Chunk
 from jupyter_mlops.records.rows import MALFORMED, RowsDecoder, checked
 from jupyter_mlops.schema.types import Parameter
 
-BLOCK = 2**20
+BLOCK = 2**17
+"""Bytes that are decoded together; other threads run only between two blocks."""
+
 LONGEST = 64 * 2**20
-"""Bytes of one record, and of one JSON object of columns."""
+"""Bytes of one record."""
+COLUMNS = 16 * 2**20
+"""Bytes of a JSON object of columns, which is decoded at once."""
 
 _MARK = b"\xef\xbb\xbf"
 _GUESSES = 4
@@ -31,7 +35,7 @@ def read_json(path: Path, parameters: tuple[Parameter, ...]) -> Iterator[Chunk]:
     Parameters
     ----------
     path:
-        The file. An array may be of any length, an object of columns has `LONGEST` bytes at most.
+        The file. An array may be of any length, an object of columns has `COLUMNS` bytes at most.
     parameters:
         The declared inputs.
 
@@ -40,7 +44,7 @@ def read_json(path: Path, parameters: tuple[Parameter, ...]) -> Iterator[Chunk]:
     InvalidInput
         With the place of the first value that does not fit, such as `$[3].hp`.
     TooLarge
-        When there is a record, or an object of columns, of more than `LONGEST` bytes.
+        When there is a record of more than `LONGEST` bytes, or an object of columns of more than `COLUMNS`.
     """
     decoder = RowsDecoder(parameters)
     with path.open("rb") as file:
@@ -48,7 +52,7 @@ def read_json(path: Path, parameters: tuple[Parameter, ...]) -> Iterator[Chunk]:
         if begin[:1] == b"[":
             yield from _Array(file, decoder).read(begin[1:])
         elif begin[:1] == b"{":
-            yield from _columns(begin + file.read(LONGEST), decoder)
+            yield from _columns(begin + file.read(COLUMNS), decoder)
         else:
             raise InvalidInput("$: a batch is a JSON array of input objects, or an object of arrays", fields="$")
 
@@ -179,9 +183,9 @@ def _last_comma(text: bytes) -> int:
 
 
 def _columns(body: bytes, decoder: RowsDecoder) -> Iterator[Chunk]:
-    if len(body) > LONGEST:
+    if len(body) > COLUMNS:
         raise TooLarge(
-            f"$: one JSON object of columns has at most {LONGEST} bytes; send more as application/x-ndjson, "
+            f"$: one JSON object of columns has at most {COLUMNS} bytes; send more as application/x-ndjson, "
             "text/csv or application/vnd.apache.arrow.stream"
         )
     parameters = decoder.parameters

@@ -310,6 +310,7 @@ def test_without_pyarrow_the_line_that_installs_it(tmp_path, monkeypatch):
 
 def test_one_record_is_not_endless(tmp_path, monkeypatch):
     monkeypatch.setattr(json_rows, "LONGEST", 2000)
+    monkeypatch.setattr(json_rows, "COLUMNS", 2000)
     monkeypatch.setattr(json_rows, "BLOCK", 500)
     for kind, body in (
         (Format.JSON, b'[{"hp": 1, "name": "' + b"a" * 9000),
