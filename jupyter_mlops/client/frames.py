@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 from jupyter_mlops.client.records import columns_of, one_column, read_records
 from jupyter_mlops.client.response import Asked, ServiceResponse
 from jupyter_mlops.client.sample import is_column
-from jupyter_mlops.container import InputColumn
+from jupyter_mlops.container import InputColumn, OutputColumn
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.realtime import ARROW, INPUT, JSON, OUTPUT
@@ -56,9 +56,9 @@ class Body:
         yield self.content
 
 
-def parameters_of(inputs: tuple[InputColumn, ...]) -> tuple[Parameter, ...]:
-    """The columns of a model as if each of them were an input."""
-    return tuple(Parameter(name=one.name, type=_TYPES[one.type]) for one in inputs)
+def parameters_of(columns: Sequence[InputColumn | OutputColumn]) -> tuple[Parameter, ...]:
+    """The columns of a model as if each of them were an input or output."""
+    return tuple(Parameter(name=one.name, type=_TYPES[one.type]) for one in columns)
 
 
 def rows_of(args: tuple[Any, ...], named: Mapping[str, Any], inputs: tuple[InputColumn, ...]) -> Rows:

@@ -186,7 +186,7 @@ def _differences(view: ServiceView, given: dict[str, str], model: bytes) -> list
 
 
 def _is_model_of(view: ServiceView, model: bytes) -> bool:
-    """Whether a service holds this very model, whenever it was serialized."""
+    """Whether a service holds this very model, whenever it was serialized, and whatever it was compared on."""
     from blake3 import blake3
 
     assert view.model is not None, "a realtime service has one"
@@ -194,7 +194,8 @@ def _is_model_of(view: ServiceView, model: bytes) -> bool:
     if is_container(model):
         try:
             header, offset = unpack(model)
-            content = pack(msgspec.structs.replace(header, created=view.model.created), model[offset:])
+            now = msgspec.structs.replace(header, created=view.model.created, parity=view.model.parity)
+            content = pack(now, model[offset:])
         except MLOpsError:  # the server says what is wrong with it
             return False
     return bool(view.captured) and view.captured[0].fingerprint == blake3(content).hexdigest()

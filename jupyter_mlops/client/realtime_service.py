@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from jupyter_mlops.client.frames import answer_of, body_of, rows_of, takes
+from jupyter_mlops.client.frames import answer_of, body_of, parameters_of, rows_of, takes
 from jupyter_mlops.client.response import ServiceResponse
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.container import Header
 from jupyter_mlops.schema.realtime import ARROW, JSON
+from jupyter_mlops.schema.types import Parameter
 
 
 class RealtimeService(Service):
@@ -38,6 +39,9 @@ class RealtimeService(Service):
         body = body_of(rows, self.model.inputs)
         answer, asked = self._call(content=body, accept=ARROW if body.content_type == ARROW else JSON)
         return answer_of(self._alias, answer, rows, self._view.output_parameter_definitions, asked)
+
+    def _of_rows(self) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
+        return parameters_of(self.model.inputs), parameters_of(self.model.outputs)
 
     def _usage(self) -> list[str]:
         model = self.model

@@ -159,7 +159,7 @@ class Service(History):
         >>> job.wait(progress=False).completed_item_count
         2
         """
-        inputs = self._view.input_parameter_definitions
+        inputs, _ = self._of_rows()
         if not inputs:
             raise InvalidRequest("Attempt to batch a service with void inputs.")
         options = {"priority": priority, "engine": engine, "webhook": webhook}
@@ -239,7 +239,12 @@ class Service(History):
         return answer, asked
 
     def _batch(self, **more: Any) -> Batch:
-        return Batch(self._transport, self._path(), self._view.output_parameter_definitions, **more)
+        _, outputs = self._of_rows()
+        return Batch(self._transport, self._path(), outputs, **more)
+
+    def _of_rows(self) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
+        """Inputs and outputs of each record of a batch."""
+        return self._view.input_parameter_definitions, self._view.output_parameter_definitions
 
     def _path(self) -> str:
         return f"/api/{segment(self._view.name)}/{segment(self._view.version)}"

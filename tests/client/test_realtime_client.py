@@ -160,6 +160,21 @@ def test_values_of_every_kind_go_as_arrow(client):
     assert of(service.consume(pd.DataFrame({"a": [], "b": []}))).to_dict("list") == {"prediction": []}
 
 
+def test_batches_take_rows_of_the_models_columns(service, tmp_path):
+    frame = service.batch(ROWS.assign(more=1)).start().wait().to_frame()
+    assert frame.index.tolist() == ROWS.index.tolist()
+    assert frame["prediction"].tolist() == MODEL.predict(ROWS).tolist()
+    ROWS.to_csv(tmp_path / "rows.csv", index=False)
+    for records in (ROWS.to_dict("records"), tmp_path / "rows.csv"):
+        batch = service.batch(records).start()
+        assert [row.output("prediction") for row in batch.in_order()] == MODEL.predict(ROWS).tolist()
+    odd = service.batch([{"age": 1, "number": 2, "start": 3.0, "ward": ward} for ward in "ab?"]).start()
+    (failed,) = [row for row in odd.in_order() if not row.success]
+    assert "the model does not know '?'; it knows 'a', 'b'" in failed.error
+    with pytest.raises(InvalidInput, match="there is no column 'ward'"):
+        service.batch(ROWS.drop(columns="ward"))
+
+
 def test_categories_go_as_text(service):
     many = pd.concat([ROWS] * 100, ignore_index=True).astype({"ward": "category"})
     same(service.score(many), many)
