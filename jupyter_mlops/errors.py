@@ -85,7 +85,7 @@ class Conflict(MLOpsError):
 
 
 class KeyReused(MLOpsError):
-    """This Idempotency-Key came before, with another request."""
+    """The Idempotency-Key came before, with another request."""
 
 
 class TooLarge(MLOpsError):
