@@ -10,7 +10,7 @@ from jupyter_mlops.schema.base import Wire
 from jupyter_mlops.schema.pools import PoolSettings
 from jupyter_mlops.schema.revisions import Provenance
 from jupyter_mlops.schema.snapshots import Captured, Manifest
-from jupyter_mlops.schema.types import Parameter, ValueType, check_alias, check_parameters
+from jupyter_mlops.schema.types import INPUTS, Parameter, ValueType, check_alias, check_parameters
 
 MAX_TIMEOUT = 24 * 3600.0
 DEFAULT_TIMEOUT = 60.0
@@ -136,7 +136,7 @@ class Definition(Wire, frozen=True):
         """
         if not self.code and not self.function and self.model is None:
             raise InvalidRequest("a service needs `code`, or a `function` of its snapshot", fields="$.code")
-        check_parameters(self.inputs, "$.inputParameterDefinitions")
+        check_parameters(self.inputs, INPUTS)
         check_parameters(self.outputs, "$.outputParameterDefinitions")
         check_alias(self.operation_id)
         for index, name in enumerate(self.artifacts):

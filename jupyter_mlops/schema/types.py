@@ -50,6 +50,8 @@ FORMATS: dict[ValueType, frozenset[str]] = {
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_. -]{0,126}[A-Za-z0-9_-])?")
 RESERVED_VERSIONS = frozenset({"latest", "batch", "swagger.json", "openapi.json", "pool"})
 MAX_PARAMETERS = 1000
+INPUTS = "$.inputParameterDefinitions"
+_UNQUOTABLE = frozenset({'"', "\\"})
 
 
 def check_name(name: str, what: str) -> str:
@@ -124,6 +126,11 @@ def check_parameters(parameters: tuple[Parameter, ...], where: str) -> None:
         path = f"{where}[{index}]"
         if not parameter.name or len(parameter.name) > 256 or not parameter.name.isprintable():  # noqa: PLR2004
             raise InvalidRequest("a parameter needs a name of 1 to 256 printable characters", fields=f"{path}.name")
+        if where == INPUTS and _UNQUOTABLE & set(parameter.name):
+            raise InvalidRequest(
+                f"the name {parameter.name!r} has a quote or a backslash in it, which the name of an input cannot have",
+                fields=f"{path}.name",
+            )
         if parameter.name in seen:
             raise InvalidRequest(f"parameter {parameter.name!r} is declared twice", fields=f"{path}.name")
         if parameter.format and parameter.format not in FORMATS.get(parameter.type, ()):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from jupyter_mlops.errors import InvalidInput
+from jupyter_mlops.errors import InvalidInput, InvalidRequest
 from jupyter_mlops.inputs import InputReader
-from jupyter_mlops.schema.types import Parameter, ValueType
+from jupyter_mlops.schema.types import INPUTS, Parameter, ValueType, check_parameters
 
 LARGE = 2**64
 
@@ -28,3 +28,11 @@ def test_the_largest_and_the_smallest_are_taken():
     reader = InputReader((Parameter(name="x", type=ValueType.INTEGER),))
     for value in (2**63 - 1, -(2**63)):
         assert reader.read(f'{{"x": {value}}}'.encode()) == {"x": value}
+
+
+@pytest.mark.parametrize("name", ['a "b"', "a\\b"])
+def test_inputs_have_no_quotes_in_their_names(name):
+    """The decoder of a service's inputs could not be made: it would be a defect of the server."""
+    with pytest.raises(InvalidRequest, match="quote or a backslash") as refused:
+        check_parameters((Parameter(name=name, type=ValueType.NUMERIC),), INPUTS)
+    assert refused.value.fields == f"{INPUTS}[0].name"
