@@ -262,6 +262,7 @@ def test_regressors(name, diabetes):
     _agree(model, frame, serialize_model(model, quiet=True))
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names, but LocalOutlierFactor")  # its own doing
 @pytest.mark.parametrize("name", _named(OTHERS))
 def test_outlier_detectors_clusters_and_transformers(name, iris):
     frame, _ = iris
