@@ -223,7 +223,9 @@ def test_a_queue_has_an_end(faulty):
     assert faulty.request("POST", "/services/loop/1/pool", {"queueLimit": 1}).status == 200
     with ThreadPoolExecutor(1) as threads:
         hanging = threads.submit(faulty.request, "POST", "/api/loop/1", FOREVER)
-        busy(faulty)
+        view = "/services/loop/1/pool/kernels"
+        eventually(lambda: hanging.done() or faulty.request("GET", view).json()["running"] >= 1)
+        assert not hanging.done(), hanging.result()
         full = faulty.request("POST", "/api/loop/1", {"x": [1]})
         assert hanging.result().status == 504
     assert full.status == 503
