@@ -15,7 +15,9 @@ _FILE = b"ARROW1"
 _KINDS = {"double": pa.float64(), "float": pa.float32(), "integer": pa.int64(), "logical": pa.bool_()}
 
 
-def read_columns(body: bytes | memoryview, inputs: tuple[InputColumn, ...]) -> dict[str, Values]:
+def read_columns(
+    body: bytes | memoryview, inputs: tuple[InputColumn, ...], ignored: frozenset[str] = frozenset()
+) -> dict[str, Values]:
     """Read a stream (or a file) of record batches; numbers without nulls are not copied.
 
     Parameters
@@ -24,6 +26,8 @@ def read_columns(body: bytes | memoryview, inputs: tuple[InputColumn, ...]) -> d
         The bytes, which must live as long as what is returned.
     inputs:
         The columns that there must be.
+    ignored:
+        Columns that there may be, and that are not looked at.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def read_columns(body: bytes | memoryview, inputs: tuple[InputColumn, ...]) -> d
         raise InvalidInput(f"the body is not an Arrow IPC stream: {error}", fields="$") from None
     known = {column.name for column in inputs}
     for name in table.column_names:
-        if name not in known:
+        if name not in known and name not in ignored:
             raise InvalidInput(f"$: the model has no column {name!r}; it takes {described(inputs)}", fields=f"$.{name}")
     if len(set(table.column_names)) < len(table.column_names):
         raise InvalidInput("$: two columns have one name", fields="$")

@@ -46,6 +46,9 @@ def judge(path: Path) -> Verdict:
     header = header or derive(graph)
     del graph
     model = Model(content, header)
+    if not boxed and (more := model.mapped(_made_up(header)[0])):
+        header = msgspec.structs.replace(header, outputs=(*header.outputs, *more))
+        model = Model(content, header)
     rows = _made_up(header)
     answers: list[dict[str, Any]] = []
     try:

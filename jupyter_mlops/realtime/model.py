@@ -71,7 +71,7 @@ class Model:
     def __init__(self, onnx: bytes, header: Header, threads: int = 1) -> None:
         self.header = header
         self.session = open_session(onnx, threads)
-        self.reader = Reader(header.inputs)
+        self.reader = Reader(header.inputs, header.ignored)
         tensors = {tensor.name: tensor for tensor in self.session.get_inputs()}
         self._inputs = [_Input(tensors, name, columns) for name, columns in _by_tensor(header.inputs).items()]
         lacking = tensors.keys() - {one.name for one in self._inputs}
@@ -118,6 +118,28 @@ class Model:
             if len(values) != count:
                 raise RunFailed(f"the model's output {name!r} has {len(values)} rows for {count} rows of input")
         return list(found)
+
+    def mapped(self, row: Mapping[str, Any]) -> list[OutputColumn]:
+        """A column for each class whose probability the graph gives as a map, as scikit-learn's converter has it.
+
+        Parameters
+        ----------
+        row:
+            Values that tell, when the graph has answered them, which classes there are.
+        """
+        names = [one.name for one in self.session.get_outputs() if one.type.startswith("seq(map(")]
+        if not names:
+            return []
+        frame = self.reader.checked({name: [value] for name, value in row.items()})
+        try:
+            found = self._run(names, self.feeds(frame))
+        except Exception as error:  # noqa: BLE001  # onnxruntime's errors have no common class
+            raise _failure(error) from None
+        return [
+            OutputColumn(name=f"{name}_{key}", type="float", onnx_output=name, position=place)
+            for name, maps in zip(names, found, strict=True)
+            for place, key in enumerate(maps[0])
+        ]
 
     def columns(self, found: Sequence[Any], *, start: int = 0, stop: int | None = None) -> dict[str, Any]:
         """The answer's columns, of all rows or of those of one caller, as numpy arrays or lists."""

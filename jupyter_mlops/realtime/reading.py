@@ -40,16 +40,23 @@ class Reader:
     ----------
     columns:
         What the model takes; every one is required, none other is allowed.
+    ignored:
+        Others that may come, and are not looked at.
     """
 
-    def __init__(self, columns: tuple[InputColumn, ...]) -> None:
+    def __init__(self, columns: tuple[InputColumn, ...], ignored: tuple[str, ...] = ()) -> None:
         self._inputs = columns
+        self._ignored = frozenset(ignored)
         self._names = tuple(column.name for column in columns)
         cells = [_CELLS[column.type] | None if column.nullable else _CELLS[column.type] for column in columns]
-        rename = {f"f{i}": name for i, name in enumerate(self._names)}
+        rename = {f"f{i}": name for i, name in enumerate((*self._names, *ignored))}
+        others: list[tuple[str, Any, Any]] = [
+            (f"f{i}", Any, None) for i in range(len(columns), len(columns) + len(ignored))
+        ]
         make = partial(msgspec.defstruct, rename=rename, forbid_unknown_fields=True)
-        self._columns = make("Columns", [(f"f{i}", GenericAlias(list, (cell,))) for i, cell in enumerate(cells)])
-        self._row = make("Row", [(f"f{i}", cell) for i, cell in enumerate(cells)])
+        lists = [(f"f{i}", GenericAlias(list, (cell,))) for i, cell in enumerate(cells)]
+        self._columns = make("Columns", [*lists, *others])
+        self._row = make("Row", [*((f"f{i}", cell) for i, cell in enumerate(cells)), *others])
         wrapped = msgspec.defstruct("Inputs", [(INPUT, self._columns)], forbid_unknown_fields=True)
         self._json = msgspec.json.Decoder(wrapped)
         self._msgpack = msgspec.msgpack.Decoder(wrapped)
@@ -74,13 +81,13 @@ class Reader:
         if media == ARROW:
             from jupyter_mlops.realtime.arrow import read_columns  # which loads pyarrow
 
-            return self.checked(read_columns(body, self._inputs))
+            return self.checked(read_columns(body, self._inputs, self._ignored))
         packed = media == MESSAGEPACK
         try:
             found, where = getattr((self._msgpack if packed else self._json).decode(body), INPUT), f"$.{INPUT}"
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             found, where = self._otherwise(_decoded(body, packed=packed))
-        return self.checked(dict(zip(self._names, msgspec.structs.astuple(found), strict=True)), where)
+        return self.checked(dict(zip(self._names, msgspec.structs.astuple(found), strict=False)), where)
 
     def checked(self, columns: dict[str, Values], where: str = "$") -> Frame:
         """Check lengths, fill what is missing and may be, and refuse categories that the model refuses."""

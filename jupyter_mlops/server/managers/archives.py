@@ -29,7 +29,7 @@ class Archives:
         self._uploads = uploads
         self._directory = directory
 
-    async def write(self, title: str, facts: Wire, manifest: Manifest | None) -> Path:
+    async def write(self, title: str, facts: Wire, manifest: Manifest | None, stream: str = "objects.pickle") -> Path:
         """Write one; the path of the file, which is the caller's to remove.
 
         It holds `facts` as JSON under `title`, the objects as one pickle stream (`objects.pickle`) with its buffers
@@ -43,21 +43,23 @@ class Archives:
             What it says.
         manifest:
             What goes along; its blobs are leased.
+        stream:
+            What the entry of the manifest's stream is called.
         """
         path = self._directory / f"archive-{secrets.token_hex(8)}.zip"
         try:
-            await asyncio.to_thread(self._write, path, title, facts, manifest)
+            await asyncio.to_thread(self._write, path, title, facts, manifest, stream)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
         return path
 
-    def _write(self, path: Path, title: str, facts: Wire, manifest: Manifest | None) -> None:
+    def _write(self, path: Path, title: str, facts: Wire, manifest: Manifest | None, stream: str) -> None:
         with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
             archive.writestr(title, msgspec.json.format(msgspec.json.encode(facts)))
             if manifest is None:
                 return
-            archive.write(self._uploads.path(manifest.stream), "objects.pickle")
+            archive.write(self._uploads.path(manifest.stream), stream)
             for number, blob in enumerate(manifest.buffers):
                 archive.write(self._uploads.path(blob), f"buffers/{number}")
             for file in manifest.files:

@@ -16,6 +16,9 @@ from jupyter_mlops.server.managers.services import ServiceManager
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.services import ServiceStore
 
+MODEL = "model"
+"""What a realtime service's model is called in the zip file of its revision."""
+
 
 class RevisionManager:
     """Shows revisions to their publisher and to Owners, and goes back to one.
@@ -81,7 +84,8 @@ class RevisionManager:
         if revision.manifest is None:
             return await self._archives.write("service.json", revision, None)
         with self._uploads.leased(revision.manifest):
-            return await self._archives.write("service.json", revision, revision.manifest)
+            stream = "objects.pickle" if revision.definition.model is None else MODEL
+            return await self._archives.write("service.json", revision, revision.manifest, stream)
 
     async def _find(self, current: Revision, number: int) -> Revision:
         known = await self._store.revisions(current.name, current.version)
