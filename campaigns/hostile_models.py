@@ -34,42 +34,18 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         server = RunningServer(Path(folder) / "data", "--ServeApp.realtime_check_seconds=5")
+        campaign = Campaign(server)
         try:
-            wrong = campaign(server, arguments)
+            campaign.run(hostile.mutated(originals(), arguments.models, arguments.seed), arguments.publishers)
         finally:
             server.stop()
-    for line in wrong[:20]:
+    for line in campaign.wrong[:20]:
         print(line)
-    sys.exit(1 if wrong else 0)
+    sys.exit(1 if campaign.wrong else 0)
 
 
-def campaign(server: RunningServer, arguments: argparse.Namespace) -> list[str]:
-    """Publish the models; what went wrong, a line each."""
-    pid, wrong, counts, done = server.process.pid, [], Counter(), threading.Event()
-    assert models.publish(server, "lines/1", models.LINEAR).status == 201
-
-    def watch() -> None:
-        while not done.wait(0.05):
-            answer = server.request("POST", "/api/lines/1", {"a": 1.0, "b": 0.0}, timeout=30)
-            counts["answers of the other service"] += 1
-            if answer.status != 200:
-                wrong.append(f"the other service answered {answer.status}: {answer.body[:200]!r}")
-
-    def one(number: int, content: bytes) -> None:
-        answer = models.publish(server, f"mutant/{number}", content)
-        counts[f"publish {answer.status}"] += 1
-        if answer.status == 201:
-            sent = {"Prefer": "status=strict"}
-            called = server.request("POST", f"/api/mutant/{number}", {"x": [1]}, headers=sent, timeout=90)
-            counts[f"call {called.status}"] += 1
-            server.request("DELETE", f"/services/mutant/{number}")
-            if called.status == 500:
-                wrong.append(f"model {number}: the call met a defect: {called.body[:200]!r}")
-        elif answer.status != 422:
-            wrong.append(f"model {number}: the publish answered {answer.status}: {answer.body[:200]!r}")
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+def originals() -> list[bytes]:
+    """Good models."""
     made = (
         models.linear(),
         models.labelled(),
@@ -78,24 +54,68 @@ def campaign(server: RunningServer, arguments: argparse.Namespace) -> list[str]:
         hostile.functions(3),
         models.mixing(),
     )
-    originals = [*(graph.SerializeToString() for graph in made), models.LINEAR, models.LABELLED]
-    mutants = hostile.mutated(originals, arguments.models, arguments.seed)
-    began = time.monotonic()
-    with ThreadPoolExecutor(arguments.publishers) as publishers:
-        for _ in publishers.map(one, range(len(mutants)), mutants):
-            pass
-    done.set()
-    watcher.join()
-    if server.process.poll() is not None or server.process.pid != pid:
-        wrong.append("the server ended")
-    if server.request("GET", "/services/mutant").json():
-        wrong.append("a service is left")
-    if any(path.is_file() for path in (server.data_dir / "uploads").rglob("*")):
-        wrong.append("an upload is left")
-    print(f"{len(mutants)} models in {time.monotonic() - began:.0f} s")
-    for name, count in sorted(counts.items()):
-        print(f"  {name}: {count}")
-    return wrong
+    return [*(graph.SerializeToString() for graph in made), models.LINEAR, models.LABELLED]
+
+
+class Campaign:
+    """One run against one server.
+
+    Parameters
+    ----------
+    server:
+        What is attacked.
+    """
+
+    def __init__(self, server: RunningServer) -> None:
+        self.wrong: list[str] = []
+        self._server = server
+        self._counts: Counter[str] = Counter()
+        self._done = threading.Event()
+
+    def run(self, mutants: list[bytes], publishers: int) -> None:
+        """Publish the models."""
+        server = self._server
+        assert models.publish(server, "lines/1", models.LINEAR).status == 201
+        watcher = threading.Thread(target=self._watch)
+        watcher.start()
+        began = time.monotonic()
+        with ThreadPoolExecutor(publishers) as threads:
+            for _ in threads.map(self._attack, range(len(mutants)), mutants):
+                pass
+        self._done.set()
+        watcher.join()
+        if server.process.poll() is not None:
+            self.wrong.append("the server ended")
+        if server.request("GET", "/services/mutant").json():
+            self.wrong.append("a service is left")
+        if any(path.is_file() for path in (server.data_dir / "uploads").rglob("*")):
+            self.wrong.append("an upload is left")
+        print(f"{len(mutants)} models in {time.monotonic() - began:.0f} s")
+        for name, count in sorted(self._counts.items()):
+            print(f"  {name}: {count}")
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            answer = self._server.request("POST", "/api/lines/1", {"a": 1.0, "b": 0.0}, timeout=30)
+            self._counts["answers of the other service"] += 1
+            if answer.status != 200:
+                self.wrong.append(f"the other service answered {answer.status}: {answer.body[:200]!r}")
+
+    def _attack(self, number: int, content: bytes) -> None:
+        answer = models.publish(self._server, f"mutant/{number}", content)
+        self._counts[f"publish {answer.status}"] += 1
+        if answer.status == 201:
+            self._call(number)
+        elif answer.status != 422:
+            self.wrong.append(f"model {number}: the publish answered {answer.status}: {answer.body[:200]!r}")
+
+    def _call(self, number: int) -> None:
+        sent = {"Prefer": "status=strict"}
+        called = self._server.request("POST", f"/api/mutant/{number}", {"x": [1]}, headers=sent, timeout=90)
+        self._counts[f"call {called.status}"] += 1
+        self._server.request("DELETE", f"/services/mutant/{number}")
+        if called.status == 500:
+            self.wrong.append(f"model {number}: the call met a defect: {called.body[:200]!r}")
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def _columns(model: Model, tensors: Mapping[str, npt.NDArray[Any]]) -> dict[str,
     """The columns that tensors stand for: each one for itself, or one for all columns of a graph's input."""
     header = model.header
     found: dict[str, Values] = {}
-    left = dict(tensors)
+    left = {name: tensor for name, tensor in tensors.items() if name not in header.ignored}
     for column in header.inputs:
         name = column.name if column.name in tensors else column.onnx_input
         tensor = tensors.get(name)

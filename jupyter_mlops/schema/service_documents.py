@@ -189,8 +189,10 @@ def _input(parameter: Parameter, service: ServiceView, known: Any) -> Document:
     """An input; of a realtime service, with the columns that there must be."""
     if service.model is None:
         return _property(parameter, known)
-    names = [column.name for column in service.model.inputs]
-    return _property(parameter) | _columns(service.model.inputs) | {"required": names, "additionalProperties": False}
+    columns = _columns(service.model.inputs)
+    names = list(columns["properties"])
+    columns["properties"] |= {name: {"type": "array"} for name in service.model.ignored}
+    return _property(parameter) | columns | {"required": names, "additionalProperties": False}
 
 
 def _output(parameter: Parameter, service: ServiceView) -> Document:
