@@ -91,6 +91,8 @@ class Header(Wire, frozen=True):
     parity: Parity | None = None
     """None when there was no original to compare with, as for an ONNX file."""
     description: str = ""
+    ignored: tuple[str, ...] = ()
+    """Other columns of the data that the model was trained on: callers may send them, and they change nothing."""
 
 
 def pack(header: Header, onnx: bytes) -> bytes:

@@ -61,7 +61,9 @@ def parameters_of(columns: Sequence[InputColumn | OutputColumn]) -> tuple[Parame
     return tuple(Parameter(name=one.name, type=_TYPES[one.type]) for one in columns)
 
 
-def rows_of(args: tuple[Any, ...], named: Mapping[str, Any], inputs: tuple[InputColumn, ...]) -> Rows:
+def rows_of(
+    args: tuple[Any, ...], named: Mapping[str, Any], inputs: tuple[InputColumn, ...], ignored: tuple[str, ...] = ()
+) -> Rows:
     """Read what a caller gave.
 
     Parameters
@@ -71,6 +73,8 @@ def rows_of(args: tuple[Any, ...], named: Mapping[str, Any], inputs: tuple[Input
         the model's order; or values or columns, in that order or by name.
     inputs:
         The columns that the model takes.
+    ignored:
+        Columns that may come along, and are not sent.
 
     Raises
     ------
@@ -81,14 +85,14 @@ def rows_of(args: tuple[Any, ...], named: Mapping[str, Any], inputs: tuple[Input
     if not args and set(named) == {INPUT} != set(names):
         args, named = (named[INPUT],), {}
     if len(args) == 1 and not named:
-        return _from_one(args[0], inputs)
+        return _from_one(args[0], inputs, ignored)
     if len(args) > len(names):
         raise InvalidInput(f"{len(args)} values for {len(names)} columns; {takes(inputs)}", fields="$")
     given = dict(zip(names, args, strict=False))
     twice = next((name for name in named if name in given), None)
     if twice is not None:
         raise InvalidInput(f"{twice!r} is given twice; {takes(inputs)}", fields=f"$.{twice}")
-    return _from_mapping({**given, **named}, inputs)
+    return _from_mapping({**given, **named}, inputs, ignored)
 
 
 def takes(inputs: tuple[InputColumn, ...]) -> str:
@@ -97,28 +101,27 @@ def takes(inputs: tuple[InputColumn, ...]) -> str:
     return f"the model takes {', '.join(f'{one.name}: {one.type}' for one in inputs[:_SHOWN])}{more}"
 
 
-def _from_one(given: Any, inputs: tuple[InputColumn, ...]) -> Rows:
+def _from_one(given: Any, inputs: tuple[InputColumn, ...], ignored: tuple[str, ...]) -> Rows:
     names = [one.name for one in inputs]
     if hasattr(given, "columns") and hasattr(given, "iloc"):
-        columns = columns_of(given, set(names))
-        _check_names(columns, inputs)
-        return Rows(columns, given.index)
+        return Rows(_checked_names(columns_of(given, set(names)), inputs, ignored), given.index)
     if hasattr(given, "schema") and hasattr(given, "to_pandas"):
-        return Rows(_from_one(given.to_pandas(), inputs).columns)
+        return Rows(_from_one(given.to_pandas(), inputs, ignored).columns)
     if isinstance(given, Mapping):
         if set(given) == {INPUT} != set(names):
-            return _from_one(given[INPUT], inputs)
-        return _from_mapping(given, inputs)
-    if hasattr(given, "to_dict") and hasattr(given, "index") and set(given.index) == set(names):
-        return _from_mapping(given.to_dict(), inputs)  # a row of a DataFrame
+            return _from_one(given[INPUT], inputs, ignored)
+        return _from_mapping(given, inputs, ignored)
+    if hasattr(given, "to_dict") and hasattr(given, "index") and set(given.index) >= set(names):
+        return _from_mapping(given.to_dict(), inputs, ignored)  # a row of a DataFrame
     if isinstance(given, list) and given and all(isinstance(one, Mapping) for one in given):
-        rows = read_records(given, parameters_of(inputs))
+        plain = [{name: value for name, value in one.items() if name not in ignored} for one in given]
+        rows = read_records(plain, parameters_of(inputs))
         return Rows({name: [row[name] for row in rows] for name in names})
     return _from_array(given, inputs)
 
 
-def _from_mapping(given: Mapping[str, Any], inputs: tuple[InputColumn, ...]) -> Rows:
-    _check_names(given, inputs)
+def _from_mapping(given: Mapping[str, Any], inputs: tuple[InputColumn, ...], ignored: tuple[str, ...]) -> Rows:
+    given = _checked_names(given, inputs, ignored)
     several = [name for name, value in given.items() if is_column(value)]
     if not several:
         return Rows({name: [value] for name, value in given.items()})
@@ -154,14 +157,18 @@ def _from_array(given: Any, inputs: tuple[InputColumn, ...]) -> Rows:
     return Rows({one.name: array[:, place] for place, one in enumerate(inputs)})
 
 
-def _check_names(given: Mapping[str, Any], inputs: tuple[InputColumn, ...]) -> None:
+def _checked_names(
+    given: Mapping[str, Any], inputs: tuple[InputColumn, ...], ignored: tuple[str, ...]
+) -> dict[str, Any]:
+    """The model's columns of what was given."""
     names = {one.name for one in inputs}
     missing = next((one.name for one in inputs if one.name not in given), None)
     if missing is not None:
         raise InvalidInput(f"the column {missing!r} is missing; {takes(inputs)}", fields=f"$.{missing}")
-    unknown = next((str(name) for name in given if name not in names), None)
+    unknown = next((str(name) for name in given if name not in names and name not in ignored), None)
     if unknown is not None:
         raise InvalidInput(f"the model has no column {unknown!r}; {takes(inputs)}", fields=f"$.{unknown}")
+    return {one.name: given[one.name] for one in inputs}
 
 
 def body_of(rows: Rows, inputs: tuple[InputColumn, ...]) -> Body:

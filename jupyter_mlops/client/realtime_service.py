@@ -35,7 +35,7 @@ class RealtimeService(Service):
         InvalidInput
             Naming the column that is missing, unknown, or holds what the model does not take.
         """
-        rows = rows_of(args, inputs, self.model.inputs)
+        rows = rows_of(args, inputs, self.model.inputs, self.model.ignored)
         body = body_of(rows, self.model.inputs)
         answer, asked = self._call(content=body, accept=ARROW if body.content_type == ARROW else JSON)
         return answer_of(self._alias, answer, rows, self._view.output_parameter_definitions, asked)

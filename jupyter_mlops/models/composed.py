@@ -43,6 +43,7 @@ class ComposedModel(Original):
         self._estimator = estimator
         self._output = output
         self._sample = frame_of(sample, design.variables)
+        self.others = design.others
         self.library = self._inner.library
         self.kind = kind
 

@@ -56,6 +56,8 @@ class Design:
         self.spec = made.model_spec
         self.names = [str(name) for name in self.spec.column_names]
         self.variables = [name for name in frame.columns if name in self.spec.required_variables]
+        self.others = tuple(str(name) for name in frame.columns if name not in self.variables)
+        """Columns of the data that the formula's right side does not name."""
         self._levels = {
             str(factor): scalars(state["categories"])
             for factor, (_, state) in self.spec.encoder_state.items()

@@ -97,6 +97,7 @@ class FormulaModel(Original):
         self._predict = predict
         self._output = output
         self._sample = frame_of(sample, design.variables)
+        self.others = design.others
 
     def candidates(self) -> Iterator[Candidate]:
         """The one form: the design matrix, times the coefficients, and the link."""

@@ -40,6 +40,8 @@ class Original(ABC):
     """Its library with version."""
     kind: str
     """Its class."""
+    others: tuple[str, ...] = ()
+    """Columns of the data that it was trained on, which it does not look at."""
 
     @abstractmethod
     def candidates(self) -> Iterator[Candidate]:

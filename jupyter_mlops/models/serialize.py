@@ -60,7 +60,8 @@ def serialize_model(
         statsmodels OLS or Logit; a PyTorch module or a Keras model; the path or bytes of an ONNX file.
     sample:
         Some rows of what the model takes: a DataFrame, an array or lists. It names the columns, and their types,
-        where the model does not; PyTorch modules always need one.
+        where the model does not; PyTorch modules always need one. Columns of it that the model does not take may
+        be sent to the service too, and change nothing.
     tolerance:
         How far two numbers may be apart: relatively; absolutely for numbers below 1.
     description:
@@ -88,12 +89,20 @@ def serialize_model(
         created=datetime.now(UTC),
         parity=report.wire() if report else None,
         description=description,
+        ignored=_ignored(original, sample, {column.name for column in candidate.inputs}),
     )
     made = SerializedModel(pack(header, candidate.onnx))
     made.parity = report
     if not quiet:
         print(report or f"{original.kind}: no original to compare with")  # noqa: T201  # the table is the proof
     return made
+
+
+def _ignored(original: Original, sample: Any, taken: set[str]) -> tuple[str, ...]:
+    """Columns that came along with the model's own in its training data or in the sample."""
+    names = [name for name in getattr(sample, "columns", ()) if isinstance(name, str)]
+    beside = names if taken <= set(names) else []
+    return tuple(name for name in dict.fromkeys([*original.others, *beside]) if name not in taken)
 
 
 def _proven(original: Original, tolerance: float) -> tuple[Candidate, ParityReport | None]:

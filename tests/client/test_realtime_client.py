@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 
 import numpy as np
@@ -32,6 +33,7 @@ def trained():
 
 
 MODEL = trained()
+PREDICTED = MODEL.predict(ROWS).tolist()
 BOX = serialize_model(MODEL, ROWS, description="Kyphosis after an operation", quiet=True)
 
 
@@ -158,6 +160,30 @@ def test_values_of_every_kind_go_as_arrow(client):
     with pytest.raises(InvalidInput, match=r"\$\[3\]: Invalid `input` b: expected a value for type numeric, got str"):
         service.consume(a=numbers, b=[*map(float, numbers[:3]), "x", *map(float, numbers[4:])])
     assert of(service.consume(pd.DataFrame({"a": [], "b": []}))).to_dict("list") == {"prediction": []}
+
+
+def test_columns_that_came_along_in_the_sample_may_be_sent_too(client):
+    wide = ROWS.assign(outcome="absent")
+    service = client.deploy_realtime("wide", version="1", serialized_model=serialize_model(MODEL, wide, quiet=True))
+    assert service.model.ignored == ("outcome",)
+    for rows in (wide, ROWS, wide.to_dict("records"), wide.to_dict("list")):
+        same(service.consume(rows))
+    same(service.consume(wide.iloc[1]), ROWS.iloc[[1]])
+    with pytest.raises(InvalidInput, match="no column 'more'"):
+        service.consume(wide.assign(more=1))
+    path = service.url.removeprefix(service.server)
+    for body in (wide.to_dict("records"), wide.to_dict("list"), wide.to_dict("records")[0]):
+        answer = client.transport.json("POST", path, body)["outputParameters"]["outputData"]
+        assert answer["prediction"] == PREDICTED[: len(answer["prediction"])]
+    with pytest.raises(InvalidInput, match="no column 'more'"):
+        client.transport.json("POST", path, wide.assign(more=1).to_dict("records"))
+    body = pa.BufferOutputStream()
+    table = pa.Table.from_pandas(wide, preserve_index=False)
+    with pa.ipc.new_stream(body, table.schema) as writer:
+        writer.write_table(table)
+    sent = frames.Body(body.getvalue().to_pybytes(), "application/vnd.apache.arrow.stream")
+    answer = json.loads(client.transport.request("POST", path, content=sent))
+    assert answer["outputParameters"]["outputData"]["prediction"] == PREDICTED
 
 
 def test_batches_take_rows_of_the_models_columns(service, tmp_path):
