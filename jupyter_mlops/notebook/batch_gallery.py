@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,38 @@ from jupyter_mlops.schema.batches import BatchArtifact
 
 PAGE = 5
 """Thumbnails that are shown, and loaded, at a time."""
+
+
+class Pictures:
+    """The first thumbnails, without widgets.
+
+    Parameters
+    ----------
+    job:
+        The batch.
+    """
+
+    def __init__(self, job: Batch) -> None:
+        self._job = job
+        self._shown: list[tuple[BatchArtifact, str]] = []
+
+    @property
+    def pictures(self) -> str:
+        """The thumbnails, as HTML."""
+        return _side_by_side(self._shown)
+
+    def refresh(self, total: int) -> None:
+        """Load what is new.
+
+        Parameters
+        ----------
+        total:
+            How many artifacts the batch has.
+        """
+        files = self._job.artifacts(0, PAGE) if total else []
+        if files != [one for one, _ in self._shown]:
+            self._shown = [(one, thumbnail(one, _content(self._job, one, SMALL))) for one in files]
+
 
 Run = Callable[[str, Callable[[], str]], None]
 """Does in the background what a button says, and shows what it returns."""
@@ -47,13 +80,8 @@ class Gallery:
     @property
     def pictures(self) -> str:
         """The thumbnails that are shown, as HTML."""
-        if not self._files:
-            return ""
-        tiles = "".join(
-            f"<div>{tile.picture.value}<div style='{FONT}; font-size: 12px'>{tile.caption.value}</div></div>"
-            for tile in self._tiles[: len(self._files)]
-        )
-        return f"{heading('Artifacts')}<div style='display: flex; flex-wrap: wrap; gap: 8px'>{tiles}</div>"
+        shown = zip(self._tiles, self._files, strict=False)
+        return _side_by_side([(one, tile.picture.value) for tile, one in shown])
 
     def refresh(self, total: int) -> None:
         """Show the page as it is now.
@@ -106,7 +134,7 @@ class Gallery:
             self._label()
             return
         for tile, one in zip(self._tiles, self._files, strict=False):
-            tile.fill(one, self._content(one, SMALL))
+            tile.fill(one, _content(self._job, one, SMALL))
         for tile in self._tiles[len(self._files) :]:
             tile.hide()
         self._loaded = list(self._files)
@@ -145,7 +173,7 @@ class Gallery:
         one = self._files[number]
 
         def shown() -> str:
-            self._viewer.value = opened(one, self._content(one, LARGE))
+            self._viewer.value = opened(one, _content(self._job, one, LARGE))
             self._open = one
             self._opened.layout.display = None
             return ""
@@ -164,15 +192,6 @@ class Gallery:
         folder = target.parent
         (copied,) = self._job.download(one.index, one.name, folder)
         return f"Saved as {Path(copied).replace(target)}."
-
-    def _content(self, one: BatchArtifact, limit: int) -> bytes | None:
-        """What is in a file; None when that is too much, or the file has gone."""
-        if one.size > limit:
-            return None
-        try:
-            return self._job.artifact(one.index, one.name)
-        except MLOpsError:  # failed rows were tried again meanwhile, or the batch has gone
-            return None
 
 
 class _Tile:
@@ -200,3 +219,23 @@ class _Tile:
 
 def _narrow(width: str = "36px") -> Any:
     return widgets.Layout(width=width)
+
+
+def _content(job: Batch, one: BatchArtifact, limit: int) -> bytes | None:
+    """What is in a file; None when that is too much, or the file has gone."""
+    if one.size > limit:
+        return None
+    try:
+        return job.artifact(one.index, one.name)
+    except MLOpsError:  # failed rows were tried again meanwhile, or the batch has gone
+        return None
+
+
+def _side_by_side(shown: list[tuple[BatchArtifact, str]]) -> str:
+    """Thumbnails with names and captions, for where there are no buttons."""
+    tiles = "".join(
+        f"<div style='width: 140px; overflow-wrap: anywhere; {FONT}; font-size: 12px'>{picture}{escape(one.name)}"
+        f"{caption(one)}</div>"
+        for one, picture in shown
+    )
+    return f"{heading('Artifacts')}<div style='display: flex; flex-wrap: wrap; gap: 8px'>{tiles}</div>" if tiles else ""

@@ -6,6 +6,7 @@ that changes while cells run. Either way the output ends as a picture of how the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -18,6 +19,7 @@ from jupyter_mlops.client.batch import Batch
 from jupyter_mlops.client.batch_results import RowResult
 from jupyter_mlops.client.batch_shown import Viewer
 from jupyter_mlops.errors import MLOpsError
+from jupyter_mlops.notebook.batch_gallery import Pictures
 from jupyter_mlops.notebook.batch_html import head, kinds, newest, summary
 from jupyter_mlops.notebook.batch_panel import Panel
 from jupyter_mlops.notebook.batch_watch import Watch
@@ -28,8 +30,8 @@ NEWEST = 5
 """Results that are shown."""
 LOOK_SECONDS = 1.0
 """How often newest results and artifacts are asked for, at most."""
-COST = 50
-"""How many times longer than it took to get them they are left alone: watching costs a batch 2 % at most."""
+COST, LONGEST_LOOK = 50, 3.0
+"""How many times longer than it took to get them they are left alone, and seconds for which they are at most."""
 PICTURE_SECONDS = 1.0
 """How often a picture changes."""
 
@@ -105,15 +107,25 @@ class Monitor:
         self._viewer = Viewer(self.go_on)
         self._rows = job.watched(self._viewer)
         self._watch = Watch(self._rows, self._heard)
-        self.panel = Panel(job, self._rows, shell.user_ns)
+        self._job = job
+        self._panel: Panel | None = None
+        self._files = Pictures(job)
         self._showing = threading.Lock()
         self._live: list[str] = []
         self._pictures: list[str] = []
         self._seen: BatchProgress | None = None
         self._note = ""
+        self._after_cells = False
         self._newest: list[RowResult] = []
         self._looked_at = -1
         self._next_look = self._next_picture = 0.0
+
+    @property
+    def panel(self) -> Panel:
+        """The widgets; made when they are wanted, for they are kept in the notebook where it is run by a program."""
+        if self._panel is None:
+            self._panel = Panel(self._job, self._rows, self._shell.user_ns)
+        return self._panel
 
     @property
     def watching(self) -> bool:
@@ -128,7 +140,11 @@ class Monitor:
         live:
             With widgets; otherwise as a picture.
         """
-        self._rows_known()
+        if live:
+            _ = self.panel
+        self._next_look = 0.0
+        with contextlib.suppress(MLOpsError):  # what is known is shown, and the thread that watches tells the rest
+            self._heard(self._rows.progress(), "", at_once=True)
         with self._showing:
             identifier = uuid.uuid4().hex
             (self._live if live else self._pictures).append(identifier)
@@ -138,6 +154,9 @@ class Monitor:
     def go_on(self) -> None:
         """Watch the batch from now on, until it has ended."""
         self._next_look = 0.0
+        if self._pictures and not self._after_cells:
+            self._after_cells = True
+            self._shell.events.register("post_run_cell", self._after_cell)
         self._watch.start()
 
     def text(self) -> str:
@@ -148,25 +167,29 @@ class Monitor:
         """The same as HTML."""
         seen = self._seen
         parts = [head(seen, self._note), newest(self._newest), kinds(seen.errors)] if seen else [self.text()]
-        parts.append(self.panel.gallery.pictures)
+        parts.append((self._files if self._panel is None else self._panel.gallery).pictures)
         return f"<div style='{STYLE}; display: grid; gap: 8px'>{''.join(filter(None, parts))}</div>"
 
-    def _rows_known(self) -> None:
-        """Know how far it is before it is shown for the first time."""
-        if self._seen is None:
-            self._seen = self._rows.progress()
-            self.panel.show(self._seen, "")
+    def _after_cell(self, _: object) -> None:
+        """Bring pictures up to date while a program that runs the notebook listens: it does not between cells."""
+        with contextlib.suppress(MLOpsError):  # the thread that watches tells what is wrong
+            seen = self._rows.progress()
+            self._heard(seen, self._note, at_once=True)
+            if seen.state in ENDED:
+                self._after_cells = False
+                self._shell.events.unregister("post_run_cell", self._after_cell)
 
-    def _heard(self, seen: BatchProgress | None, note: str) -> None:
-        """Show news; called by the thread that watches."""
+    def _heard(self, seen: BatchProgress | None, note: str, *, at_once: bool = False) -> None:
+        """Show news; called by the thread that watches, or at once by who shows it."""
         with self._showing:
             self._seen, self._note = seen or self._seen, note
             ended = seen is None or seen.state in ENDED
-            self.panel.show(seen, note)
+            if self._panel is not None:
+                self._panel.show(seen, note)
             if seen is not None:
                 self._look(seen, at_once=ended)
             now = time.monotonic()
-            if not ended and now < self._next_picture:
+            if not (ended or at_once) and now < self._next_picture:
                 return
             self._next_picture = now + PICTURE_SECONDS
             for identifier in self._pictures:
@@ -183,13 +206,14 @@ class Monitor:
             skipped = max(0, seen.completed - NEWEST)
             found = self._rows.lines(order="completion", after=skipped, limit=NEWEST)
             self._newest = list(itertools.islice(found, NEWEST))[::-1] if seen.completed else []
-            self.panel.show_rows(self._newest)
-            self.panel.gallery.refresh(seen.artifacts)
+            if self._panel is not None:
+                self._panel.show_rows(self._newest)
+            (self._files if self._panel is None else self._panel.gallery).refresh(seen.artifacts)
         except MLOpsError:  # the next question tells what is wrong
             return
         self._looked_at = seen.sequence
         took = time.monotonic() - began
-        self._next_look = began + max(LOOK_SECONDS, COST * took)
+        self._next_look = began + max(LOOK_SECONDS, min(COST * took, LONGEST_LOOK))
 
     def _publish(self, identifier: str, *, live: bool, update: bool = False) -> None:
         """Send a display to the notebook, or change it."""

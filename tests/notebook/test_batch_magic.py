@@ -42,9 +42,11 @@ def test_records_become_a_batch_with_a_bar_and_a_line(adder):
     assert adder.ok("job").out.endswith(f"<Batch of /api/adder/1.0: batch {job.execution_id}>\n")
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
+def test_what_records_can_be(adder, tmp_path):
+    (tmp_path / "some.csv").write_text("x,y\n0,1\n1,1\n2,1\n")
+    adder.ok("import pandas as pd\nfrom jupyter_mlops import DeployClient")
+    adder.ok("service = DeployClient().get_service('adder')")
+    for line in (
         "adder/1.0 records[:3]",
         "service [{'x': n, 'y': 1} for n in range(3)]",
         "adder {'x': [0, 1, 2], 'y': [1, 1, 1]} --engine local",
@@ -52,13 +54,8 @@ def test_records_become_a_batch_with_a_bar_and_a_line(adder):
         "adder some.csv",
         "adder 'some.csv'",
         "adder pd.read_csv('some.csv')",
-    ],
-)
-def test_what_records_can_be(adder, tmp_path, line):
-    (tmp_path / "some.csv").write_text("x,y\n0,1\n1,1\n2,1\n")
-    adder.ok("import pandas as pd\nfrom jupyter_mlops import DeployClient")
-    adder.ok("service = DeployClient().get_service('adder')")
-    assert started(adder.ok(f"%batch {line}")).to_frame()["answer"].tolist() == [1, 2, 3]
+    ):
+        assert started(adder.ok(f"%batch {line}")).to_frame()["answer"].tolist() == [1, 2, 3], line
     adder.ok("service._transport.close()")
 
 

@@ -56,6 +56,7 @@ def monitor(shop):
     """The monitor of a batch of 20 rows, 4 of which have failed."""
     job = shop.ok("service.batch([{'day': n, 'country': f'<i>{n}</i>'} for n in range(20)]).start()").value
     monitor = Monitor(job, shop.shell)
+    assert monitor.panel
     monitor.go_on()
     ended(monitor)
     yield monitor
@@ -170,6 +171,7 @@ def test_a_refusal_is_a_message(monitor, shop):
     assert "Not watched any more" in monitor.text()
 
 
+@pytest.mark.slow
 def test_a_server_that_starts_again_is_found_and_none_is_started(start_server, monkeypatch, tmp_path):
     from jupyter_mlops import DeployClient
     from jupyter_mlops.discovery import read_server_file

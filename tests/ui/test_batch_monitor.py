@@ -162,7 +162,7 @@ def find_again(page, lab):
     identifier = lab.request("GET", "mlops/batches").json()[0]["id"]
     page.get_by_role("menuitem", name="Kernel").click()
     page.get_by_text("Restart Kernel…", exact=True).click()
-    page.locator(".jp-Dialog").get_by_role("button", name="Restart").click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
     page.wait_for_timeout(1000)
     page.on("dialog", lambda dialog: dialog.accept())
     open_notebook(page, lab)
