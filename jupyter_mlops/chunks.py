@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-ROWS = 10_000
+ROWS = 25_000
 """Most rows of one chunk."""
 BYTES = 4 * 2**20
 """Bytes of input after which a chunk ends, however few its rows."""

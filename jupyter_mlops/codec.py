@@ -47,6 +47,22 @@ def stays(parameter: Parameter) -> bool:
     return (parameter.type, parameter.format) not in _DECODERS
 
 
+def numbers_to_python(values: list[Any], parameter: Parameter) -> list[Any] | None:
+    """Turn many values of a number's declaration at once as `to_python` does; None for another declaration.
+
+    Parameters
+    ----------
+    values:
+        Values that fit `parameter`, or None.
+    parameter:
+        Its declaration.
+    """
+    decode = _DECODERS.get((parameter.type, parameter.format))
+    if decode is not float and decode is not int:
+        return None
+    return [None if value is None else decode(value) for value in values]
+
+
 def _array(value: list[Any]) -> Any:
     import numpy as np
 
@@ -108,6 +124,9 @@ def to_wire(value: Any, parameter: Parameter) -> Any:
     """
     if value is None:
         return None
+    kind = type(value)
+    if kind is _PLAIN.get(parameter.type) and (kind is not float or math.isfinite(value)):
+        return value
     try:
         return _ENCODERS[parameter.type](value)
     except (TypeError, ValueError, OverflowError) as error:
@@ -248,6 +267,15 @@ _ENCODERS: dict[ValueType, Callable[[Any], Any]] = {
     ValueType.MATRIX: _encode_matrix,
     ValueType.DATA_FRAME: _encode_frame,
 }
+
+
+_PLAIN = {
+    ValueType.INTEGER: int,
+    ValueType.NUMERIC: float,
+    ValueType.CHARACTER: str,
+    ValueType.LOGICAL: bool,
+}
+"""What is a wire value already."""
 
 
 def _scalars(values: Any) -> list[Any]:

@@ -9,6 +9,8 @@ from jupyter_mlops.codec import to_wire
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.schema.types import Parameter, ValueType
 
+_SCALARS = {bool, float, int, str}
+
 
 def wire_outputs(value: Any, outputs: tuple[Parameter, ...], *, by_name: bool = False) -> dict[str, Any]:
     """Wire values by output name.
@@ -27,6 +29,8 @@ def wire_outputs(value: Any, outputs: tuple[Parameter, ...], *, by_name: bool = 
     InvalidInput
         When it does not fit what is declared.
     """
+    if len(outputs) == 1 and type(value) in _SCALARS and not by_name:
+        return {outputs[0].name: to_wire(value, outputs[0])}
     parts = _parts(value, outputs, by_name=by_name)
     return {output.name: to_wire(part, output) for output, part in zip(outputs, parts, strict=True)}
 

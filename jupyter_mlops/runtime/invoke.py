@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from jupyter_mlops.codec import stays, to_python
+from jupyter_mlops.codec import numbers_to_python, stays, to_python
 from jupyter_mlops.columns import Columns
 from jupyter_mlops.errors import InvalidInput
 from jupyter_mlops.inputs import RowsReader
@@ -22,6 +22,7 @@ from jupyter_mlops.runtime.load import Service, user_traceback
 from jupyter_mlops.runtime.mark import Mark
 from jupyter_mlops.schema.channel import LARGE_REPLY, Call, Group, GroupReply, Outcome, Reply
 from jupyter_mlops.schema.executions import WebServiceResult
+from jupyter_mlops.schema.types import Parameter
 
 
 class Ended(NamedTuple):
@@ -61,7 +62,8 @@ class Invoker:
         self._artifact_limit = artifact_limit
         self._encoder = msgspec.json.Encoder()
         self._inputs = {parameter.name: parameter for parameter in service.definition.inputs}
-        self._convert = not all(map(stays, service.definition.inputs))
+        self._each: list[Parameter] = []
+        """Inputs of rows of a batch that are turned row by row."""
         self._armed = False
         self._running = 0
         self._task: asyncio.Task[Any] | None = None
@@ -96,12 +98,21 @@ class Invoker:
         self._running = number
         return self._mark.begin(number)
 
+    def convert(self, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Turn the inputs of a batch's rows into Python's, as far as that can be done for all rows at once.
+
+        The others are turned when a row is attempted: it may change them, and be attempted again.
+        """
+        found = {name: numbers_to_python(values, self._inputs[name]) for name, values in columns.items()}
+        self._each = [self._inputs[name] for name in columns if found[name] is None and not stays(self._inputs[name])]
+        return {name: columns[name] if values is None else values for name, values in found.items()}
+
     def attempt(self, row: dict[str, Any]) -> Ended:
-        """Run one row of a batch, whose inputs were checked, as `run` does a call."""
+        """Run one row of a batch, whose inputs were checked and `convert` had, as `run` does a call."""
         begun = self._prepare()
         try:
             self._arm()
-            value = self._call(self._to_python(row) if self._convert else row)
+            value = self._call(self._whole(row) if self._each else row)
             self._armed = False
             ending = self._answer(value)
         except BaseException as error:  # noqa: BLE001  # the same as for a single call
@@ -112,7 +123,7 @@ class Invoker:
     async def attempt_async(self, row: dict[str, Any]) -> Ended:
         """Run one row of a batch as `run_async` does a call."""
         begun = self._prepare()
-        return self._end_row(begun, *await self._await(self._to_python(row)))
+        return self._end_row(begun, *await self._await(self._whole(row)))
 
     def attempt_columns(self, columns: dict[str, Any], count: int) -> Ended:
         """Run rows of a batch as one."""
@@ -237,6 +248,10 @@ class Invoker:
     def _to_python(self, values: dict[str, Any]) -> dict[str, Any]:
         return {name: to_python(value, self._inputs[name]) for name, value in values.items()}
 
+    def _whole(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The rest of what `convert` began."""
+        return row | {one.name: to_python(row[one.name], one) for one in self._each}
+
     def _call(self, inputs: dict[str, Any]) -> Any:
         service = self._service
         if service.function is not None:
@@ -306,6 +321,8 @@ class Invoker:
 
     def _artifacts(self) -> dict[str, bytes | None]:
         """Declared artifact to its content, or None when the call did not write it."""
+        if not self._service.definition.artifacts:
+            return {}
         read, limit = self._service.workdir.read, self._artifact_limit
         return {name: read(name, limit) for name in self._service.definition.artifacts}
 

@@ -101,7 +101,7 @@ class Slices:
             if request.columnar:
                 self._chunk = unpack_columns(data, as_numpy)
             else:
-                columns = unpack_columns(data)
+                columns = self._invoker.convert(unpack_columns(data))
                 self._chunk = tuple(columns), list(zip(*columns.values(), strict=True))
             self._key = key
         return self._chunk
