@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +36,21 @@ def _torch(model: Any, sample: Any) -> Original:
         raise InvalidRequest(
             "a PyTorch module does not tell what it takes: serialize_model(module, sample), with some rows"
         )
-    rows = np.asarray(sample.to_numpy() if hasattr(sample, "to_numpy") else sample)
+    rows = np.array(sample)  # a copy: torch warns of arrays that cannot be written to, as pandas gives them
     model = model.eval()
     precise = next((one.dtype for one in model.parameters() if one.dtype.is_floating_point), torch.float32)
     given = torch.as_tensor(rows, dtype=precise)
     written = io.BytesIO()
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # The newer exporter needs onnxscript, and warns of this one, which needs nothing.
+        warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             model, (given,), written, input_names=["X"], output_names=["prediction"], dynamo=False,
             dynamic_axes={"X": {0: "rows"}, "prediction": {0: "rows"}},
         )  # fmt: skip
 
     def answer(frame: Any) -> dict[str, Any]:
-        shaped = torch.as_tensor(frame.to_numpy(dtype=float).reshape(-1, *rows.shape[1:]), dtype=precise)
+        shaped = torch.as_tensor(np.array(frame, dtype=float).reshape(-1, *rows.shape[1:]), dtype=precise)
         with torch.no_grad():
             return _named(model(shaped).cpu().numpy())
 
