@@ -17,11 +17,11 @@ _REFUSED = (400, 409, 415, 422)
 
 
 def _form(*, needs_model: bool) -> Form:
+    """The form as Machine Learning Server described it; a field `timeout`, in seconds, is taken too."""
     return Form(
         (
             Part("description", "The description of the realtime web service."),
             Part("operationId", "Swagger operationId/alias for the realtime web service."),
-            Part("timeout", "Deadline of one call in seconds; 60 without it."),
             Part(_MODEL, _TEXT, file=True, required=needs_model),
         )
     )
