@@ -288,6 +288,7 @@ class TestSettings:
         answer = server.request("POST", batch.base, b"x", headers={"Content-Type": "application/pdf"})
         assert answer.status == 415
 
+    @pytest.mark.slow
     def test_a_webhook_of_an_allowed_host_is_told_of_the_end(self, start_server):
         told = []
 
@@ -361,6 +362,7 @@ class TestKills:
         assert [row["outputParameters"].get("y") for row in rows] == [n if n != 20 else None for n in range(50)]
         assert rows[20]["attempt"] >= 3
 
+    @pytest.mark.slow
     def test_a_hung_kernel_is_noticed_by_the_deadline(self, server):
         settings = {"maxPoolSize": 1}
         answer = server.publish_code("hung", "1", NAP, "x:numeric", "y:numeric", timeout=1, pool=settings)
