@@ -27,7 +27,7 @@ _OPTIONS = (
 )  # fmt: skip
 _BY_NAME = frozenset({"inputs", "outputs", "models", "objects", "pool"})
 _CODE = ("code_fn", "init_fn", "code_str", "init_str")
-_REALTIME = ("version", "description", "alias", "serialized_model")
+_REALTIME = ("version", "description", "alias", "serialized_model", "timeout")
 
 
 class DeployClient:
@@ -110,7 +110,7 @@ class DeployClient:
         name:
             The service's name.
         opts:
-            `version, description, alias, serialized_model`, with the meaning of the definition's methods.
+            `version, description, alias, serialized_model, timeout`, with the meaning of the definition's methods.
         """
         return self._defined_realtime(name, opts).deploy()
 

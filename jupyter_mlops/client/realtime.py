@@ -17,10 +17,11 @@ from jupyter_mlops.client.service import Service, make_service
 from jupyter_mlops.client.transport import Transport, segment
 from jupyter_mlops.container import is_container, pack, unpack
 from jupyter_mlops.errors import Conflict, InvalidRequest, MLOpsError
-from jupyter_mlops.schema.services import ServiceView
+from jupyter_mlops.schema.services import DEFAULT_TIMEOUT, ServiceView
 from jupyter_mlops.schema.types import check_name
 
 _PIECE = 2**20
+_SPOKEN = {"description": "description", "operationId": "alias"}
 _MODEL = b"\x00the model\x00"
 
 
@@ -41,6 +42,7 @@ class RealtimeDefinition:
         self._version: str | None = None
         self._description: str | None = None
         self._alias: str | None = None
+        self._timeout: float | None = None
         self._model: bytes | None = None
 
     def version(self, version: str) -> Self:
@@ -56,6 +58,11 @@ class RealtimeDefinition:
     def alias(self, alias: str) -> Self:
         """Name the consume function; otherwise it is `consume`."""
         self._alias = alias
+        return self
+
+    def timeout(self, seconds: float) -> Self:
+        """Set the deadline of one call in seconds; without one it is 60."""
+        self._timeout = seconds
         return self
 
     def serialized_model(self, model: bytes | str | os.PathLike[str]) -> Self:
@@ -85,9 +92,7 @@ class RealtimeDefinition:
         PublishRefused
             When the server refuses the model, with the reason.
         """
-        return publish_model(
-            self._transport, Target(self._name, self._version), self._model, self._description, self._alias
-        )
+        return self._publish(Target(self._name, self._version))
 
     def redeploy(self, force: bool = False) -> Service:  # noqa: FBT001, FBT002, ARG002
         """Change a published version, the last one when none is set; what was not given stays as it is.
@@ -97,8 +102,11 @@ class RealtimeDefinition:
         force:
             Accepted as `azureml.deploy` does, and not needed.
         """
-        target = Target(self._name, self._version, update=True)
-        return publish_model(self._transport, target, self._model, self._description, self._alias)
+        return self._publish(Target(self._name, self._version, update=True))
+
+    def _publish(self, target: Target) -> Service:
+        described = {"description": self._description, "alias": self._alias, "timeout": self._timeout}
+        return publish_model(self._transport, target, self._model, **described)
 
 
 def read_model(model: Any) -> bytes:
@@ -129,7 +137,13 @@ def read_model(model: Any) -> bytes:
 
 
 def publish_model(
-    transport: Transport, target: Target, model: bytes | None, description: str | None = None, alias: str | None = None
+    transport: Transport,
+    target: Target,
+    model: bytes | None,
+    *,
+    description: Any = None,
+    alias: Any = None,
+    timeout: Any = None,
 ) -> Service:
     """Publish a serialized model, or change a realtime service that exists.
 
@@ -141,8 +155,9 @@ def publish_model(
         Name and version.
     model:
         The serialized model; may be left out of a change.
-    description, alias:
-        What it is for, and the name of its consume function.
+    description, alias, timeout:
+        What it is for, the name of its consume function, and the deadline of one call in seconds; None for the usual,
+        or for what it is.
 
     Raises
     ------
@@ -155,8 +170,8 @@ def publish_model(
     if target.version is not None:
         check_name(target.version, "version")
     known = published(transport, target)
-    fields = {"description": description, "operationId": alias}
-    given = {name: value for name, value in fields.items() if value is not None}
+    fields = {"description": description, "operationId": alias, "timeout": timeout}
+    given = {name: str(value) for name, value in fields.items() if value is not None}
     if target.update and known:
         version = _send(transport, "PATCH", target.name, known[-1].version, given, model)
         return make_service(find(transport, target.name, version)[-1], transport)
@@ -180,8 +195,9 @@ def _differences(view: ServiceView, given: dict[str, str], model: bytes) -> list
         return ["it is a standard service"]
     now = {"description": view.description or "", "operationId": view.operation_id or ""}
     same = {"description": view.model.description, "operationId": ""} | given
-    spoken = {"description": "description", "operationId": "alias"}
-    found = [spoken[name] for name in now if now[name] != same[name]]
+    found = [_SPOKEN[name] for name in now if now[name] != same[name]]
+    if given.get("timeout", str(DEFAULT_TIMEOUT)) not in {str(view.timeout), f"{view.timeout:g}"}:
+        found.append("timeout")
     return found if _is_model_of(view, model) else ["model", *found]
 
 

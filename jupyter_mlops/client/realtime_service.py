@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import io
+import zipfile
+from typing import Any, NoReturn
 
 from jupyter_mlops.client.frames import answer_of, body_of, parameters_of, rows_of, takes
 from jupyter_mlops.client.response import ServiceResponse
 from jupyter_mlops.client.service import Service
 from jupyter_mlops.container import Header
+from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.schema.realtime import ARROW, JSON
 from jupyter_mlops.schema.types import Parameter
 
@@ -39,6 +42,32 @@ class RealtimeService(Service):
         body = body_of(rows, self.model.inputs)
         answer, asked = self._call(content=body, accept=ARROW if body.content_type == ARROW else JSON)
         return answer_of(self._alias, answer, rows, self._view.output_parameter_definitions, asked)
+
+    def serialized_model(self, revision: int | None = None) -> bytes:
+        """The bytes that were published: a container of `serialize_model`'s, or an ONNX file.
+
+        Parameters
+        ----------
+        revision:
+            Of which revision; the one in force by default.
+        """
+        query = "" if revision is None else f"?revision={revision}"
+        archive = self._ask("GET", f"/snapshot{query}")
+        with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
+            return zipped.read("model")
+
+    def open(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: there is nothing here that Python could load."""
+        raise InvalidRequest(
+            f"{self._title()} is a model alone, with neither code nor objects to open: serialized_model() gives its "
+            "bytes, and consume(rows) its answers"
+        )
+
+    def debug(self, request_id: str | None = None) -> NoReturn:  # noqa: ARG002  # as of every service
+        """Refuse: no code runs that could be looked at."""
+        raise InvalidRequest(
+            f"{self._title()} runs no code that could be repeated here: failures() lists the calls that failed, and why"
+        )
 
     def _of_rows(self) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
         return parameters_of(self.model.inputs), parameters_of(self.model.outputs)

@@ -22,8 +22,8 @@ from jupyter_mlops.notebook.progress import interruptible
 from jupyter_mlops.schema.realtime import INPUT
 
 _OF_KERNELS = (
-    "function", "init", "inputs", "outputs", "artifacts", "drop", "keep", "files", "force", "timeout", "batchable",
-    "kernels", "memory", "environment", "private",
+    "function", "init", "inputs", "outputs", "artifacts", "drop", "keep", "files", "force", "batchable", "kernels",
+    "memory", "environment", "private",
 )  # fmt: skip
 
 
@@ -112,7 +112,8 @@ def one_row(sample: Any) -> Any:
 def _publish(transport: Transport, box: SerializedModel, options: argparse.Namespace) -> Service:
     target = Target(options.name, options.version, options.update)
     with interruptible("what was sent is taken back; %services tells whether it was published already"):
-        return publish_model(transport, target, box, options.description, options.alias)
+        described = {"description": options.description, "alias": options.alias, "timeout": options.timeout}
+        return publish_model(transport, target, box, **described)
 
 
 def _why(box: SerializedModel) -> str:

@@ -218,19 +218,27 @@ def test_an_unchanged_publish_returns_what_is_there(client):
     assert (second.version, second.unchanged) == ("2", False)
     with pytest.raises(Conflict, match=r"version 1 exists and differs in: model\. Update .* or .* next version, 2"):
         client.deploy_realtime("again", version="1", serialized_model=LINEAR)
-    with pytest.raises(Conflict, match="differs in: description, alias"):
-        client.deploy_realtime("again", version="1", serialized_model=box, description="x", alias="y")
+    with pytest.raises(Conflict, match="differs in: description, alias, timeout"):
+        client.deploy_realtime("again", version="1", serialized_model=box, description="x", alias="y", timeout=5)
+    assert client.deploy_realtime("again", version="1", serialized_model=box, timeout=60).unchanged
 
 
 def test_a_change_takes_what_is_given(client):
     definition = client.realtime_service("changes").version("1.0").serialized_model(LINEAR).description("first")
-    assert of(definition.alias("line").deploy().line(a=1, b=0))["prediction"].tolist() == [3.0]
+    service = definition.alias("line").timeout(7).deploy()
+    assert of(service.line(a=1, b=0))["prediction"].tolist() == [3.0]
+    assert service.view.timeout == 7.0
     service = client.redeploy_realtime("changes", version="1.0", description="second")
     assert (service.view.description, service.alias, service.view.revision) == ("second", "line", 2)
     regression = LinearRegression().fit([[1.0], [2.0]], [10.0, 20.0])
     service = client.realtime_service("changes").serialized_model(serialize_model(regression, quiet=True)).redeploy()
     assert of(service.line([[3.0], [4.0]]))["prediction"].tolist() == pytest.approx([30.0, 40.0])
     assert len(service.revisions()) == 3
+    assert service.serialized_model(1) == LINEAR
+    with pytest.raises(InvalidRequest, match=r"changes 1\.0 is a model alone, .* serialized_model\(\) gives its bytes"):
+        service.open()
+    with pytest.raises(InvalidRequest, match=r"failures\(\) lists the calls that failed"):
+        service.debug()
     assert of(service.rollback(1).line(a=1, b=0))["prediction"].tolist() == [3.0]
 
 
