@@ -7,13 +7,14 @@ LAB_OPTIONS := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 SOURCES := pyproject.toml hatch_build.py labextension/package.json labextension/package-lock.json \
 	$(wildcard labextension/src/*.ts labextension/src/*.tsx labextension/src/*/*.tsx labextension/style/*)
 
-.PHONY: demo lab test bench campaigns operations lint format clean help
+.PHONY: demo lab test bench bench-batches campaigns operations lint format clean help
 
 help:
 	@echo "make demo    publish a notebook's function, call it, and show what happened"
 	@echo "make lab     open JupyterLab on the quickstart, with the extension"
 	@echo "make test    set everything up and run the tests"
 	@echo "make bench   measure the server beside bare Tornado and FastAPI; needs wrk; takes about five minutes"
+	@echo "make bench-batches   measure batches beside plain programs; takes about ten minutes"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make operations   write docs/operations.md anew, after a change to the HTTP interface"
 	@echo "make campaigns   kill kernels under load and send made-up requests, for about half an hour"
@@ -29,6 +30,10 @@ test: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py
+	@echo "Batches are measured by themselves: make bench-batches; snapshots by $(BIN)/python benchmarks/snapshots.py"
+
+bench-batches: $(VENV)/.test
+	$(BIN)/python benchmarks/batches.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -67,6 +72,7 @@ $(VENV)/.test: $(VENV)/.python $(SOURCES)
 
 campaigns: $(VENV)/.test
 	$(BIN)/python campaigns/kernel_faults.py
+	$(BIN)/python campaigns/batch_faults.py
 	SCHEMATHESIS_EXAMPLES=50 $(BIN)/python -m pytest -m slow tests/compat/test_schemathesis.py -n auto
 
 operations: $(VENV)/.test
