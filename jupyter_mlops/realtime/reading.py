@@ -19,6 +19,8 @@ from jupyter_mlops.schema.realtime import ARROW, INPUT, MESSAGEPACK
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
 _CELLS: dict[str, Any] = {"double": float, "float": float, "integer": _Whole, "string": str, "logical": bool}
 
+_COLUMNS, _ROWS, _ROW = "columns", "rows", "row"
+_WRAPPED = f"$.{INPUT}"
 _SHOWN = 8
 """How many columns or values a message lists."""
 
@@ -57,9 +59,13 @@ class Reader:
         lists = [(f"f{i}", GenericAlias(list, (cell,))) for i, cell in enumerate(cells)]
         self._columns = make("Columns", [*lists, *others])
         self._row = make("Row", [*((f"f{i}", cell) for i, cell in enumerate(cells)), *others])
-        wrapped = msgspec.defstruct("Inputs", [(INPUT, self._columns)], forbid_unknown_fields=True)
-        self._json = msgspec.json.Decoder(wrapped)
-        self._msgpack = msgspec.msgpack.Decoder(wrapped)
+        self._shapes = {
+            (form, wrapped): _Shape(kind, wrapped=wrapped)
+            for form, kind in ((_COLUMNS, self._columns), (_ROWS, GenericAlias(list, (self._row,))), (_ROW, self._row))
+            for wrapped in (True, False)
+        }
+        self._usual = _COLUMNS, True
+        """The shape that came last: who calls a service often does so in one way."""
         self._checks = [column for column in columns if _needs_look(column)]
 
     def read(self, body: bytes | memoryview, media: str) -> Frame:
@@ -83,11 +89,22 @@ class Reader:
 
             return self.checked(read_columns(body, self._inputs, self._ignored))
         packed = media == MESSAGEPACK
+        form, wrapped = self._usual
+        where = _WRAPPED if wrapped else "$"
         try:
-            found, where = getattr((self._msgpack if packed else self._json).decode(body), INPUT), f"$.{INPUT}"
+            found = self._shapes[self._usual].decode(body, packed=packed)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            found, where = self._otherwise(_decoded(body, packed=packed))
-        return self.checked(dict(zip(self._names, msgspec.structs.astuple(found), strict=False)), where)
+            found, form, where = self._otherwise(_decoded(body, packed=packed))
+            self._usual = form, where != "$"
+        if form is _ROW:
+            columns: dict[str, Values] = {
+                name: [value] for name, value in zip(self._names, msgspec.structs.astuple(found), strict=False)
+            }
+        elif form is _ROWS:
+            columns = {name: [getattr(row, f"f{i}") for row in found] for i, name in enumerate(self._names)}
+        else:
+            columns = dict(zip(self._names, msgspec.structs.astuple(found), strict=False))
+        return self.checked(columns, where)
 
     def checked(self, columns: dict[str, Values], where: str = "$") -> Frame:
         """Check lengths, fill what is missing and may be, and refuse categories that the model refuses."""
@@ -100,30 +117,26 @@ class Reader:
             columns[column.name] = _looked_at(columns[column.name], column, where)
         return Frame(columns, count)
 
-    def _otherwise(self, value: Any) -> tuple[Any, str]:
-        """Find which other shape was meant, and read it, or say what is wrong with it; a struct of columns."""
+    def _otherwise(self, value: Any) -> tuple[Any, str, str]:
+        """Find which other shape was meant, and read it, or say what is wrong with it; also its form, and where."""
         where = "$"
         if isinstance(value, dict) and INPUT in value and INPUT not in self._names:
-            where = f"$.{INPUT}"
+            where = _WRAPPED
             if len(value) > 1:
                 other = next(name for name in value if name != INPUT)
                 raise InvalidInput(f"$.{other}: a realtime service has the one input `{INPUT}`", fields=f"$.{other}")
             value = value[INPUT]
         if isinstance(value, list):
-            rows = self._converted(value, list[self._row], where)  # type: ignore[name-defined]  # made above
-            return self._transposed(rows), where
+            return self._converted(value, GenericAlias(list, (self._row,)), where), _ROWS, where
         if isinstance(value, dict) and not any(isinstance(part, list) for part in value.values()):
-            return self._transposed([self._converted(value, self._row, where)]), where
+            return self._converted(value, self._row, where), _ROW, where
         if isinstance(value, dict):
-            return self._converted(value, self._columns, where), where
+            return self._converted(value, self._columns, where), _COLUMNS, where
         raise InvalidInput(
             f"{where}: expected an object of columns, a row as an object, or a list of rows, got "
             f"{type(value).__name__}; columns: {self._described()}",
             fields=where,
         )
-
-    def _transposed(self, rows: list[Any]) -> Any:
-        return self._columns(*([getattr(row, f"f{i}") for row in rows] for i in range(len(self._names))))
 
     def _converted(self, value: Any, kind: Any, where: str) -> Any:
         try:
@@ -155,6 +168,21 @@ class Reader:
 
     def _described(self) -> str:
         return described(self._inputs)
+
+
+class _Shape:
+    """Decodes bodies of one shape: columns, rows or a row, under the input's name or alone."""
+
+    def __init__(self, kind: Any, *, wrapped: bool) -> None:
+        self._wrapped = wrapped
+        if wrapped:
+            kind = msgspec.defstruct("Inputs", [(INPUT, kind)], forbid_unknown_fields=True)
+        self._json = msgspec.json.Decoder(kind)
+        self._msgpack = msgspec.msgpack.Decoder(kind)
+
+    def decode(self, body: bytes | memoryview, *, packed: bool) -> Any:
+        found = (self._msgpack if packed else self._json).decode(body)
+        return getattr(found, INPUT) if self._wrapped else found
 
 
 def _decoded(body: bytes | memoryview, *, packed: bool) -> Any:
