@@ -31,6 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import urllib3
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -155,8 +156,8 @@ class Campaign:
         running = self.server.processes()
         if self.server.stop() != 0:
             self.counted["bad exit"] += 1
-        time.sleep(1)
-        self.counted["processes left"] += sum(process.is_running() for process in running)
+        eventually(lambda: not any(map(_runs, running)))
+        self.counted["processes left"] += sum(map(_runs, running))
 
     def passed(self) -> bool:
         """Whether nothing is wrong."""
@@ -205,7 +206,7 @@ def _disturb(campaign: Campaign, batch: str, options: argparse.Namespace, second
     """Kill the server, or a kernel, again and again while the batch runs."""
     longest, most = 0.0, options.kills
     while sum(campaign.counted[f"{what} killed"] for what in ("server", "kernel")) < most:
-        time.sleep(campaign.dice.uniform(0, 2 * seconds / most))
+        time.sleep(campaign.dice.uniform(0, seconds / most))
         if campaign.progress(batch)["state"] == "Complete":
             break
         if campaign.dice.random() < 0.4:
@@ -266,6 +267,12 @@ def sweep(folder: Path, options: argparse.Namespace, dice: random.Random) -> lis
     campaign.notes |= {"sites": reached, "kinds of sites": len(set(_sites(folder / "data.log")))}
     campaign.close()
     return [("sweep of crash sites", campaign)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _sites(log: Path) -> list[str]:
