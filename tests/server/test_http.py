@@ -272,6 +272,13 @@ class TestRefusals:
         assert statuses(ask(post(b"x" * 200_000, "/pieces"))) == [400]
         assert statuses(ask(chunked(*[b"x" * 50_000] * 4, path="/pieces"))) == [400]
 
+    def test_who_announces_much_can_be_refused_by_the_handler(self):
+        head = post(b"", "/pieces?refuse=1").replace(b"Content-Length: 0", b"Content-Length: 35184372088832")
+        assert statuses(ask(head)) == [403]
+
+    def test_handlers_without_a_limit_have_one(self):
+        assert statuses(ask(post(b"x" * (2**20 + 1)))) == [400]
+
     def test_who_still_sends_can_read_the_refusal(self):
         answer = ask(*[post(b"x" * 90_000, "/pieces?refuse=1")[:1000], *[b"x" * 1000] * 50], pause=0.005)
         assert statuses(answer) == [403]

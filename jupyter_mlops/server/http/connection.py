@@ -31,8 +31,8 @@ LINGER_SECONDS = 2.0
 """How long what a refused client still sends is thrown away, so that it comes to read the refusal."""
 HEAD_LIMIT = 32 * 1024
 """Most bytes of a request's line and headers."""
-BODY_LIMIT = 2**40
-"""Each handler sets its own limit, and refuses before it reads."""
+BODY_LIMIT = 2**20
+"""Most bytes of a body, unless the handler sets its own limit."""
 
 _END = object()
 """Stands for the end of a request among its parts."""
@@ -279,9 +279,6 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange = Exchange(self, head, BODY_LIMIT)
         self._delegate = self._application.start_request(self, exchange)
         work = self._delegate.headers_received(head.line, head.headers)
-        announced = head.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > exchange.room:
-            raise HTTPInputError(f"{announced} bytes of body are announced, {exchange.room} may come")
         if head.headers.get("Expect", "").lower() == "100-continue" and not exchange.written:
             self.send(CONTINUE)
         return work
