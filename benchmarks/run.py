@@ -90,7 +90,12 @@ def _round(number: int, order: list[Measurement], servers: Servers, seconds: int
 
 
 def _shown(numbers: Numbers) -> str:
-    units: dict[str, Any] = {"calls_per_second": "{:,.0f} calls/s", "p50_ms": "p50 {:.2f} ms", "seconds": "{:.3f} s"}
+    units: dict[str, Any] = {
+        "calls_per_second": "{:,.0f} calls/s",
+        "p50_ms": "p50 {:.2f} ms",
+        "seconds": "{:.3f} s",
+        "agreed": "{:,.0f} rows agree",
+    }
     return ", ".join(units[key].format(value) for key, value in numbers.items() if key in units)
 
 
