@@ -10,7 +10,7 @@ from jupyter_mlops.client.batch_rows import BatchRows
 from jupyter_mlops.errors import Forbidden, Gone, MLOpsError, NotAuthenticated, NotFound
 from jupyter_mlops.schema.batches import ENDED, BatchProgress
 
-PAUSE = 0.25
+PAUSE = 0.4
 """Seconds between two questions: what changes faster cannot be read."""
 WAIT = 20
 """Seconds that the server may hold back an answer while nothing is new."""
