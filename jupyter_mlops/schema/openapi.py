@@ -26,6 +26,7 @@ _NAMES = {
     "PublishRequest": "PublishWebServiceRequest",
     "RefreshRequest": "RenewTokenRequest",
     "ServiceView": "WebService",
+    "Snapshot": "KeptSnapshot",
     "SnapshotView": "Snapshot",
     "TokenResponse": "AccessTokenResponse",
 }

@@ -227,4 +227,4 @@ def test_the_batch_operations_of_a_service_are_machine_learning_servers():
     types = document["definitions"]
     assert set(types["StartBatchExecutionResponse"]["properties"]) == {"BatchExecutionId", "batchExecutionId"}
     states = types["BatchWebServiceResult"]["properties"]["state"]["enum"]
-    assert set(states) == {"Pending", "Ready", "InProgress", "Complete", "Failed"}
+    assert set(states) == {"Pending", "Ready", "InProgress", "Complete", "Failed", "Cancelled"}

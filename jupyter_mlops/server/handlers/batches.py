@@ -108,6 +108,8 @@ class Batches(BatchHandler):
         of_content_type(headers.get("Content-Type", ""))
         announced = headers.get("Content-Length", "")
         size = int(announced) if announced.isdecimal() else 0
+        if size > self.limit:
+            raise self._too_large()
         with contextlib.ExitStack() as stack:
             path = stack.enter_context(self.managers.batches.receive(self.identity, headers.get(_KEY), size))
             self._spool = Spool(path)
