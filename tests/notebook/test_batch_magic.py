@@ -59,6 +59,7 @@ def test_what_records_can_be(adder, tmp_path):
     adder.ok("service._transport.close()")
 
 
+@pytest.mark.slow
 def test_a_variable_goes_before_a_file_of_its_name(adder, tmp_path):
     (tmp_path / "records").write_text("x,y\n")
     assert started(adder.ok("%batch adder records")).progress().total == 20

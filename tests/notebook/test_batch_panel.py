@@ -108,6 +108,7 @@ def test_nothing_that_a_user_wrote_is_markup(monitor):
     assert "data:image/png;base64," in html
 
 
+@pytest.mark.slow
 def test_a_row_that_failed_is_opened(monitor):
     panel = monitor.panel
     assert panel._kinds[0]._button.description == "Row 2"
@@ -128,6 +129,7 @@ def test_failed_rows_are_tried_again_and_the_monitor_goes_on(monitor, tmp_path):
     assert buttons(monitor)[1].disabled
 
 
+@pytest.mark.slow
 def test_it_hears_of_a_retry_in_code(monitor, tmp_path):
     (tmp_path / "rates.txt").write_text("1")
     monitor.panel._job.retry_failed()
@@ -162,6 +164,7 @@ def test_artifacts_are_downloaded_saved_and_found_by_row(monitor, tmp_path):
     assert (tmp_path / "row-4-fake.png").read_text() == "<script>alert(2)</script>"
 
 
+@pytest.mark.slow
 def test_a_refusal_is_a_message(monitor, shop):
     monitor.panel._job.delete()
     press(monitor, buttons(monitor)[3])
