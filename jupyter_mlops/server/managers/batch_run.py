@@ -68,10 +68,13 @@ class BatchRun:
         What scores its slices; released at the end.
     store, files:
         Where results go.
+    resumed:
+        Whether a server before this one ran it: what that one did not record was begun for nothing.
     """
 
-    def __init__(self, batch: Batch, runner: Runner, store: BatchStore, files: BatchFiles) -> None:
+    def __init__(self, batch: Batch, runner: Runner, store: BatchStore, files: BatchFiles, *, resumed: bool) -> None:
         self._batch = batch
+        self._resumed = resumed
         self._runner = runner
         self._store = store
         self._files = files
@@ -130,9 +133,9 @@ class BatchRun:
             await self._forget(number, ends[number])
 
     async def _forget(self, number: int, end: int) -> None:
-        """Count rows as lost whose results no server recorded, and forget these."""
+        """Forget results that are not recorded; the rows of a killed server's have been tried."""
         path = self._files.results(self._batch.id, number)
-        for first, count in await asyncio.to_thread(leftovers, path, end):
+        for first, count in await asyncio.to_thread(leftovers, path, end) if self._resumed else ():
             await self._try(first, count, "lost")
         await asyncio.to_thread(self._files.cut, self._batch.id, number, end)
 

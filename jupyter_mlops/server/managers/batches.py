@@ -100,7 +100,7 @@ class BatchManager:
         """Go on with the batches that have not ended, and remove old ones from now on."""
         for batch in list(self._batches.values()):
             if not batch.done:
-                self._run(batch)
+                self._run(batch, resumed=True)
         self._keeping.start()
 
     async def close(self) -> None:
@@ -331,14 +331,14 @@ class BatchManager:
             return self._executions.model_runner(record.revision)
         return KernelRunner(self._executions.hold(record.revision), record.id, record.priority)
 
-    def _run(self, batch: Batch) -> None:
+    def _run(self, batch: Batch, *, resumed: bool = False) -> None:
         """Go on with a batch, in a task of its own."""
         try:
             runner = self.engines[batch.record.engine](batch.record)
         except KeyError:
             batch.wait_for(f"this server has no engine {batch.record.engine}")
             return
-        run = BatchRun(batch, runner, self._store, self._files)
+        run = BatchRun(batch, runner, self._store, self._files, resumed=resumed)
         self._runs[batch.id] = run
         task = asyncio.get_running_loop().create_task(self._work(batch, run))
         self._tasks.add(task)
