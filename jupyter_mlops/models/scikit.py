@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jupyter_mlops.container import CellType, InputColumn, OutputColumn, Scalar
@@ -273,5 +273,5 @@ def _type_of(values: Sequence[Scalar]) -> CellType:
 
 
 def _sample_names(sample: Any) -> list[str]:
-    columns = getattr(sample, "columns", None)
+    columns = list(sample) if isinstance(sample, Mapping) else getattr(sample, "columns", None)
     return [] if columns is None or not all(isinstance(name, str) for name in columns) else list(columns)
