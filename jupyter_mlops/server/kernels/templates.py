@@ -30,6 +30,7 @@ T = TypeVar("T", Warmed, Forked)
 
 START_SECONDS = 60.0
 
+
 class ForkedProcess:
     """A process forked by a template, with the methods of `subprocess.Popen` that jupyter_client uses.
 
