@@ -13,7 +13,7 @@ help:
 	@echo "make demo    publish a notebook's function, call it, and show what happened"
 	@echo "make lab     open JupyterLab on the quickstart, with the extension"
 	@echo "make test    set everything up and run the tests"
-	@echo "make bench   measure the server beside bare Tornado and FastAPI; needs wrk; takes about five minutes"
+	@echo "make bench   measure the server beside bare Tornado and FastAPI; needs wrk; takes about eight minutes"
 	@echo "make bench-batches   measure batches beside plain programs; takes about ten minutes"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make operations   write docs/operations.md anew, after a change to the HTTP interface"
