@@ -79,6 +79,7 @@ def test_a_locked_service_has_the_recorded_packages_and_nothing_else(start_serve
     eventually(lambda: not list(made.iterdir()))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_told_in_uvs_words(start_server, wheels, imported, tmp_path):
     import humanfriendly_stand_in  # noqa: F401
 

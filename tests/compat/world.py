@@ -237,13 +237,13 @@ def _other_body(world: World, operation: Operation) -> Answer:
 
 def _still_running(world: World, operation: Operation) -> Answer:
     """Retry a batch that runs."""
-    assert world.server.publish_code("slow", "1", "import time\ntime.sleep(60)").status == 201
-    begun = world.send("StartBatchExecution", [{}], name="slow", version="1").json()["batchExecutionId"]
+    assert world.server.publish_code("running", "1", "import time\ntime.sleep(60)").status == 201
+    begun = world.send("StartBatchExecution", [{}], name="running", version="1").json()["batchExecutionId"]
     try:
-        return world.send(operation.id, name="slow", version="1", executionId=begun)
+        return world.send(operation.id, name="running", version="1", executionId=begun)
     finally:
-        world.server.request("DELETE", f"/api/slow/1/batch/{begun}")
-        world.server.request("DELETE", "/services/slow/1")
+        world.server.request("DELETE", f"/api/running/1/batch/{begun}")
+        world.server.request("DELETE", "/services/running/1")
 
 
 def _unpicklable(world: World, operation: Operation) -> Answer:

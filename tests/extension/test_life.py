@@ -60,6 +60,7 @@ def test_a_killed_server_is_replaced_with_its_services(start_jupyter, tmp_path):
     assert server_process(tmp_path / "data").pid != killed.pid
 
 
+@pytest.mark.slow
 def test_a_server_that_was_already_there_is_used(start_jupyter, start_server, tmp_path):
     server = start_server()
     jupyter = start_jupyter("--MLOpsExtension.stop_with_jupyter=True", data_dir=server.data_dir)

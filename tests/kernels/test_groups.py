@@ -27,6 +27,7 @@ def sizes(path):
     return [int(line) for line in path.read_text().split()]
 
 
+@pytest.mark.slow
 def test_64_callers_get_what_they_would_alone(publish, tmp_path):
     random = np.random.default_rng(7)
     table = pd.DataFrame(random.uniform(0, 10, (300, 3)), columns=["hp", "wt", "qsec"])

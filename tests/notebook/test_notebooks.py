@@ -53,6 +53,7 @@ def test_a_notebook_runs_from_nothing_and_again(path, data_dir):
     assert "<script" not in text
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs_twice_in_one_kernel(data_dir):
     notebook = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", 4)
     notebook.cells += [nbformat.from_dict({**cell, "id": f"{cell.id}-again"}) for cell in notebook.cells]

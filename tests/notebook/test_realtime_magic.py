@@ -93,12 +93,12 @@ def test_auto_serves_onnx_when_it_answers_the_same(trained):
 
 
 def test_auto_lets_a_kernel_score_otherwise_and_says_why(trained):
-    ran = trained.ok("%publish odd auto-kernel 1.0 --realtime auto --sample X --timeout 9")
+    ran = trained.ok("%publish odd auto-kernel 1.0 --realtime auto --sample X --timeout 9 --as by_kernel")
     assert ran.value.view.runtime_type == "Python"
     assert ran.value.view.timeout == 9.0
     assert "A scoring kernel serves it, not ONNX: " in ran.out
     assert "FunctionTransformer" in ran.out
-    assert trained.ok("_.predict(110.0, 2.6).output('answer') - odd.predict(X)[0]").value == pytest.approx(0)
+    assert trained.ok("by_kernel.predict(110.0, 2.6).output('answer') - odd.predict(X)[0]").value == pytest.approx(0)
     assert "FunctionTransformer" in trained.refused("%publish odd only-onnx 1.0 --realtime --sample X")
     assert "raised on the rows to compare with: ValueError" in trained.refused("%publish odd no 1.0 --realtime")
 

@@ -401,6 +401,7 @@ class TestItems:
         assert failed == [3]
         assert "kernel" in done["batchExecutionResults"][3]["errorMessage"]
 
+    @pytest.mark.slow
     def test_rows_that_all_end_their_kernels_come_to_an_end(self, server):
         assert server.publish_code("killing", "1", "import os\nos._exit(1)", "", "").status == 201
         done = Batch(server, "killing", [{}] * 7, "?parallelCount=2").finished()

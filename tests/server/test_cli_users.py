@@ -35,6 +35,7 @@ def login(server, name, password=SECRET):
     return server.request("POST", "/login", {"username": name, "password": password}, token=None).status
 
 
+@pytest.mark.slow
 def test_a_user_from_beginning_to_end(server, run, secret_file, tmp_path):
     assert run("add", "ada", "--role", "Reader", secret_file) == "user ada is added as Reader\n"
     assert login(server, "ada") == 200

@@ -314,6 +314,7 @@ class TestSettings:
 
 
 class TestKills:
+    @pytest.mark.slow
     def test_a_killed_server_goes_on_from_what_is_recorded(self, start_server):
         server = start_server()
         assert server.publish_code("nap", "1", NAP, "x:numeric", "y:numeric", pool={"maxPoolSize": 2}).status == 201

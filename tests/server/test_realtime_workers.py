@@ -55,6 +55,7 @@ def busy(server, name="loop"):
     return eventually(lambda: next((one for one in workers(server) if works(one)), None))
 
 
+@pytest.mark.slow
 def test_a_call_that_hangs_is_given_up_at_its_deadline_and_others_are_answered_throughout(faulty):
     pid = faulty.process.pid
     with ThreadPoolExecutor(3) as threads:
@@ -219,6 +220,7 @@ def test_a_call_whose_caller_has_gone_keeps_its_deadline(faulty):
     assert answers(faulty)
 
 
+@pytest.mark.slow
 def test_a_queue_has_an_end(faulty):
     assert faulty.request("POST", "/services/loop/1/pool", {"queueLimit": 1}).status == 200
     with ThreadPoolExecutor(1) as threads:
