@@ -131,4 +131,4 @@ def test_the_documents_of_a_service_hold(world, of_every_type):
 @pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_the_documents_of_a_service_hold_for_long(world, of_every_type, role):
-    explore_service(world, of_every_type, role, EXAMPLES * 6)
+    explore_service(world, of_every_type, role, EXAMPLES * 3)
