@@ -80,7 +80,7 @@ def identify(value):
     return value if isinstance(value, str) else name_of(value)
 
 
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
 """Requests of each operation, document and role in the slow tests; `make campaigns` sends more."""
 
 
