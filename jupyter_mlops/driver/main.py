@@ -9,29 +9,25 @@ import asyncio
 import errno
 import logging
 import os
-import platform
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, cast
-
-import msgspec
+from typing import Any
 
 from jupyter_mlops.chunks import pack_columns, unpack_columns
 from jupyter_mlops.driver.cluster import Away, Cluster, Refused
-from jupyter_mlops.framing import Frames, frame
+from jupyter_mlops.inner_end import InnerEnd, connect, told
 from jupyter_mlops.schema.base import CHANNEL_FORMAT
-from jupyter_mlops.schema.channel import MAX_FRAME, Greeting, Slice
-from jupyter_mlops.schema.driver import Drop, Halt, Hold, Join, Linked, Ran, Run, Task, ToDriver, Yield
+from jupyter_mlops.schema.channel import Slice
+from jupyter_mlops.schema.driver import Drop, Halt, Hold, Join, Ran, Run, Task, ToDriver, Yield
 
 log = logging.getLogger(__name__)
 
-CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
 _CHUNKS = 4
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 
 
-class Driver(asyncio.Protocol):
-    """Serves one server until it goes away; then this process has no more purpose and ends.
+class Driver(InnerEnd):
+    """Serves slices on a cluster; when the server goes, the scheduler forgets the tasks.
 
     Parameters
     ----------
@@ -40,31 +36,18 @@ class Driver(asyncio.Protocol):
     """
 
     def __init__(self, key: str) -> None:
-        self._key = key
-        self._frames = Frames(MAX_FRAME)
-        self._decoder = msgspec.msgpack.Decoder(ToDriver)
-        self._encoder = msgspec.msgpack.Encoder()
+        super().__init__(key, ToDriver)
         self._held: dict[str, Hold] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._halted: set[int] = set()
         self._running: dict[int, str] = {}
         self._chunks: OrderedDict[tuple[str, int], dict[str, list[Any]]] = OrderedDict()
         self._cluster: Cluster
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the server."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._send(Greeting(self._key, os.getpid(), platform.python_version()))
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """End with the server; the scheduler then forgets the tasks."""
-        os._exit(0)
 
     def data_received(self, data: bytes) -> None:
         """Begin what the server asks for."""
-        for message in self._frames.feed(data):
-            match self._decoder.decode(message):
+        for message in self._messages(data):
+            match message:
                 case Join(scheduler=scheduler):
                     self._cluster = Cluster(scheduler, self._send)
                     self._do(self._cluster.stay_joined())
@@ -141,9 +124,6 @@ class Driver(asyncio.Protocol):
             log.error("the batch driver met a defect", exc_info=task.exception())
             os._exit(1)  # the server starts another one
 
-    def _send(self, message: Greeting | Linked | Ran) -> None:
-        self._transport.write(frame(self._encoder.encode(message)))
-
 
 def _written(request: Run, found: Yield, again: int) -> Ran:
     """Put what a worker returned where the slice wants it; when the disk is full, nothing of it."""
@@ -165,23 +145,17 @@ def _written(request: Run, found: Yield, again: int) -> Ran:
     return Ran(request.id, done=found.done, seconds=found.seconds, row=found.row, reason=found.reason, again=again)
 
 
-async def _serve(address: str, key: str) -> None:
-    loop = asyncio.get_running_loop()
-    kind, _, place = address.partition(":")
-    if kind == "unix":
-        await loop.create_unix_connection(lambda: Driver(key), place)
-    else:
-        host, _, port = place.rpartition(":")
-        await loop.create_connection(lambda: Driver(key), host, int(port))
-    await loop.create_future()
+async def _serve() -> None:
+    address, key = told()
+    await connect(address, lambda: Driver(key))
+    await asyncio.get_running_loop().create_future()
 
 
 def main() -> None:
     """Connect to the server that the environment names, and serve it."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("jupyter_mlops").setLevel(logging.INFO)
-    address, _, key = os.environ.pop(CHANNEL_VARIABLE).partition(" ")
-    asyncio.run(_serve(address, key))
+    asyncio.run(_serve())
 
 
 if __name__ == "__main__":

@@ -12,24 +12,22 @@ import gc
 import logging
 import mmap
 import os
-import platform
 import sys
 import time
 from collections import deque
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from jupyter_mlops.errors import InvalidInput, InvalidRequest, MLOpsError
-from jupyter_mlops.framing import Frames, frame
+from jupyter_mlops.inner_end import InnerEnd, connect, told
 from jupyter_mlops.realtime.limits import address_space, die_with_parent, limit_memory, resident
 from jupyter_mlops.realtime.model import Feeds, Model, RunFailed
 from jupyter_mlops.realtime.writing import write
 from jupyter_mlops.runtime.mark import Mark
-from jupyter_mlops.schema.channel import MAX_FRAME, Greeting, Outcome
+from jupyter_mlops.schema.channel import Outcome
 from jupyter_mlops.schema.realtime import (
     ARROW,
     INFERENCE,
@@ -47,11 +45,9 @@ from jupyter_mlops.schema.realtime import (
 
 log = logging.getLogger(__name__)
 
-CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
 
-
-class Worker(asyncio.Protocol):
-    """Serves one server until it goes away; then this process has no more purpose and ends.
+class Worker(InnerEnd):
+    """Serves calls of the models that it holds.
 
     Parameters
     ----------
@@ -60,30 +56,17 @@ class Worker(asyncio.Protocol):
     """
 
     def __init__(self, key: str) -> None:
-        self._key = key
-        self._frames = Frames(MAX_FRAME)
-        self._decoder = msgspec.msgpack.Decoder(ToWorker)
-        self._encoder = msgspec.msgpack.Encoder()
+        super().__init__(key, ToWorker)
         self._waiting: deque[LoadModel | Unload | Score] = deque()
         self._models: dict[str, tuple[Model, LoadModel]] = {}
         self._mark: Mark
         self._folder = Path()
         self._threads = 1
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the server."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._send(Greeting(self._key, os.getpid(), platform.python_version()))
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """End with the server."""
-        os._exit(0)
 
     def data_received(self, data: bytes) -> None:
         """Read everything that arrived, so that what came together runs together."""
-        for message in self._frames.feed(data):
-            match self._decoder.decode(message):
+        for message in self._messages(data):
+            match message:
                 case Forget(id=forgotten):
                     self._waiting = deque(one for one in self._waiting if getattr(one, "id", 0) != forgotten)
                 case Employ() as how:
@@ -216,9 +199,6 @@ class Worker(asyncio.Protocol):
             Scored(member.id, outcome, words.encode(), time.perf_counter() - started, fields=fields, media="text/plain")
         )
 
-    def _send(self, message: Greeting | ModelLoaded | Scored) -> None:
-        self._transport.write(frame(self._encoder.encode(message)))
-
 
 def _groups(call: Score) -> bool:
     return not call.alone and not call.path
@@ -240,15 +220,10 @@ def _mapped(path: str) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-async def _serve(address: str, key: str) -> None:
-    loop = asyncio.get_running_loop()
-    kind, _, place = address.partition(":")
-    if kind == "unix":
-        await loop.create_unix_connection(lambda: Worker(key), place)
-    else:
-        host, _, port = place.rpartition(":")
-        await loop.create_connection(lambda: Worker(key), host, int(port))
-    await loop.create_future()
+async def _serve() -> None:
+    address, key = told()
+    await connect(address, lambda: Worker(key))
+    await asyncio.get_running_loop().create_future()
 
 
 def main() -> None:
@@ -256,13 +231,12 @@ def main() -> None:
     die_with_parent()
     with contextlib.suppress(ImportError):
         import_module("jupyter_mlops.realtime.arrow")  # now, rather than in somebody's call
-    address, _, key = os.environ.pop(CHANNEL_VARIABLE).partition(" ")
     if sys.platform != "win32":
         # asyncio's own loop sends an answer the moment it is written; others wait until what came is worked off.
-        asyncio.run(_serve(address, key))
+        asyncio.run(_serve())
     else:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            runner.run(_serve(address, key))
+            runner.run(_serve())
 
 
 if __name__ == "__main__":

@@ -7,17 +7,12 @@ message is parsed; an asynchronous one runs as a task, and the calls behind it w
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import signal
 import sys
 from collections import deque
 from types import FrameType
-from typing import cast
 
-import msgspec
-
-from jupyter_mlops.framing import Frames, frame
+from jupyter_mlops.inner_end import InnerEnd
 from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.invoke import Invoker
 from jupyter_mlops.runtime.load import differing, load
@@ -25,13 +20,10 @@ from jupyter_mlops.runtime.mark import Mark
 from jupyter_mlops.runtime.slices import Slices
 from jupyter_mlops.runtime.workspace import Workspace, open_workspace
 from jupyter_mlops.schema.channel import (
-    MAX_FRAME,
     Call,
     Cancel,
     Done,
-    Greeting,
     Group,
-    GroupReply,
     Load,
     Loaded,
     Open,
@@ -44,8 +36,8 @@ from jupyter_mlops.schema.channel import (
 )
 
 
-class Channel(asyncio.Protocol):
-    """Serves one server until it goes away; then this process has no more purpose and ends.
+class Channel(InnerEnd):
+    """Serves calls, slices and sessions.
 
     Parameters
     ----------
@@ -54,31 +46,22 @@ class Channel(asyncio.Protocol):
     """
 
     def __init__(self, key: str) -> None:
-        self._key = key
-        self._frames = Frames(MAX_FRAME)
-        self._decoder = msgspec.msgpack.Decoder(ToKernel)
-        self._encoder = msgspec.msgpack.Encoder()
+        super().__init__(key, ToKernel)
         self._waiting: deque[Call | Group | Slice | SessionRequest] = deque()
         self._task: asyncio.Task[Reply] | asyncio.Task[SliceReply] | asyncio.Task[Done] | None = None
         self._workspace: Workspace | None = None
         self._invoker: Invoker | None = None
         self._slices: Slices | None = None
-        self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet the server."""
-        self._transport = cast("asyncio.Transport", transport)
+        """Be ready for interrupts, and greet the server."""
         signal.signal(signal.SIGINT, self._on_interrupt)
-        self._send(Greeting(self._key, os.getpid(), platform.python_version()))
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """End with the server, without running anything of the user's on the way out."""
-        os._exit(0)
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Read everything that arrived, so that a cancellation overtakes its call, then run the calls."""
-        for message in self._frames.feed(data):
-            match self._decoder.decode(message):
+        for message in self._messages(data):
+            match message:
                 case Cancel(id=cancelled):
                     self._waiting = deque(call for call in self._waiting if call.id != cancelled)
                 case Load() as request:
@@ -144,6 +127,3 @@ class Channel(asyncio.Protocol):
         for runner in (self._invoker, self._workspace):
             if runner is not None:
                 runner.interrupt()
-
-    def _send(self, message: Greeting | Loaded | Reply | GroupReply | SliceReply | Withdrawn | Done) -> None:
-        self._transport.write(frame(self._encoder.encode(message)))

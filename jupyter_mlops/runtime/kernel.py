@@ -17,9 +17,9 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
+from jupyter_mlops.inner_end import connect, told
 from jupyter_mlops.runtime.channel import Channel
 
-CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -29,31 +29,13 @@ class ScoringKernel(IPythonKernel):
     def start(self) -> None:
         """Start serving shell messages, and connect to the server."""
         super().start()  # type: ignore[no-untyped-call]
-        address, _, key = os.environ.pop(CHANNEL_VARIABLE).rpartition(" ")
-        self._connecting = asyncio.get_event_loop_policy().get_event_loop().create_task(connect(address, key))
+        address, key = told()
+        loop = asyncio.get_event_loop_policy().get_event_loop()
+        self._connecting = loop.create_task(connect(address, lambda: Channel(key)))
 
     async def do_shutdown(self, restart: bool) -> dict[str, Any]:  # noqa: FBT001
         """Refuse to end for an attached console: the pool owns this kernel's life."""
         return {"status": "ok", "restart": restart}
-
-
-async def connect(address: str, key: str) -> None:
-    """Connect to the server and greet it.
-
-    Parameters
-    ----------
-    address:
-        `unix:PATH` or `tcp:HOST:PORT`.
-    key:
-        What tells the server which kernel this is.
-    """
-    loop = asyncio.get_running_loop()
-    kind, _, place = address.partition(":")
-    if kind == "unix":
-        await loop.create_unix_connection(lambda: Channel(key), place)
-    else:
-        host, _, port = place.rpartition(":")
-        await loop.create_connection(lambda: Channel(key), host, int(port))
 
 
 def die_with_parent() -> None:

@@ -21,6 +21,7 @@ from importlib import import_module
 import msgspec
 
 from jupyter_mlops.framing import Frames, frame
+from jupyter_mlops.inner_end import told
 from jupyter_mlops.objects import load_objects
 from jupyter_mlops.runtime import kernel
 from jupyter_mlops.runtime.load import explain
@@ -36,10 +37,10 @@ def main() -> None:
     # Children are reaped by the system; the server watches them by itself.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    address, _, key = os.environ.pop(kernel.CHANNEL_VARIABLE).rpartition(" ")
+    address, key = told()
     while serve(address, key):
         # This is a fork that shall be a template of its own: it greets with the key that it was given.
-        address, _, key = os.environ.pop(kernel.CHANNEL_VARIABLE).rpartition(" ")
+        address, key = told()
 
 
 def serve(address: str, key: str) -> bool:

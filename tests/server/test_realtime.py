@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def test_a_model_is_published_and_shown_as_machine_learning_server_did(lines):
     assert (shown["description"], shown["operationId"]) == ("linear", "predict")
     assert [column["name"] for column in shown["model"]["inputs"]] == ["a", "b"]
     assert shown["proof"] == "answered"
+
+
+def test_it_answers_where_temporary_files_have_a_blank_in_their_path(start_server, monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="a b") as place:  # short: sockets have short paths
+        monkeypatch.setenv("TMPDIR", place)
+        server = start_server()
+        assert publish(server, "lines/1.0", LINEAR).status == 201
+        assert answered(server) == {"prediction": [3.0, 4.0]}
+        server.stop()
 
 
 def test_documents_name_the_columns_with_their_types(lines):

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jupyter_mlops.errors import MLOpsError, Unavailable
+from jupyter_mlops.inner_end import CHANNEL_VARIABLE
 from jupyter_mlops.schema.channel import Load, Slice
 from jupyter_mlops.schema.driver import Drop, Halt, Hold, Join, Linked, Ran, Run
 from jupyter_mlops.server.kernels.channel import Connection, Listener, Spoken
-from jupyter_mlops.server.kernels.templates import CHANNEL_VARIABLE
 
 log = logging.getLogger(__name__)
 

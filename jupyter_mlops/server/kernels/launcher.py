@@ -25,10 +25,11 @@ from jupyter_client.multikernelmanager import AsyncMultiKernelManager
 from traitlets.config import Config
 
 import jupyter_mlops
+from jupyter_mlops.inner_end import CHANNEL_VARIABLE
 from jupyter_mlops.schema.channel import MARK_BYTES
 from jupyter_mlops.server.kernels.guardian import INSTANCE_VARIABLE, remove_run
 from jupyter_mlops.server.kernels.provisioner import ScoringProvisioner
-from jupyter_mlops.server.kernels.templates import CHANNEL_VARIABLE, Template, boot
+from jupyter_mlops.server.kernels.templates import Template, boot
 
 _NOT_INHERITED = ("JUPYTER_MLOPS_", "JPY_", "JUPYTER_TOKEN", "JUPYTERHUB_", "MPLBACKEND")
 

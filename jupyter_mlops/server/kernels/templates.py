@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jupyter_mlops.errors import MLOpsError, PublishRefused
+from jupyter_mlops.inner_end import CHANNEL_VARIABLE
 from jupyter_mlops.schema.channel import Fork, Forked, Warm, Warmed
 from jupyter_mlops.server.kernels.channel import Connection, Listener, Spoken
 
@@ -297,9 +298,6 @@ class Templates:
 async def _warm(base: Template, modules: list[str]) -> None:
     with contextlib.suppress(PublishRefused):  # it has ended; the next one is told again
         await base.warm(modules, "", ())
-
-
-CHANNEL_VARIABLE = "JUPYTER_MLOPS_CHANNEL"
 
 
 def boot(path: Path, entry: str) -> str:

@@ -19,10 +19,10 @@ from typing import Any
 
 from jupyter_mlops.container import Header
 from jupyter_mlops.errors import MLOpsError, Unavailable
+from jupyter_mlops.inner_end import CHANNEL_VARIABLE
 from jupyter_mlops.schema.channel import BEGUN, MARK_BYTES, RUNNING, WITHDRAWN
 from jupyter_mlops.schema.realtime import Employ, Forget, LoadModel, ModelLoaded, Score, Scored, ToWorker, Unload
 from jupyter_mlops.server.kernels.channel import Connection, Listener, Spoken
-from jupyter_mlops.server.kernels.templates import CHANNEL_VARIABLE
 
 log = logging.getLogger(__name__)
 
