@@ -18,8 +18,8 @@ from jupyter_mlops.client.batch_upload import Submission
 from jupyter_mlops.client.files import FILE_SECONDS
 from jupyter_mlops.client.response import ServiceResponse
 from jupyter_mlops.client.sources import Source
-from jupyter_mlops.client.transport import Transport, segment
-from jupyter_mlops.errors import DeadlineExceeded, InvalidRequest, NotFound
+from jupyter_mlops.client.transport import Transport
+from jupyter_mlops.errors import DeadlineExceeded, NotFound
 from jupyter_mlops.schema.batches import ENDED, BatchProgress, BatchState, BatchWebServiceResult
 from jupyter_mlops.schema.executions import WebServiceResult
 from jupyter_mlops.schema.types import Parameter
@@ -79,22 +79,14 @@ class Batch(BatchFiles, BatchShown):
         options: dict[str, str | None] | None = None,
         key: str | None = None,
     ) -> None:
-        self._transport = transport
-        self._service = api
-        self._outputs = outputs
+        super().__init__(transport, api, outputs, execution_id)
         self._source = source
         self._parallel_count = parallel_count
-        self._execution_id = execution_id
         self._submission: Submission | None = None
         if source is not None:
             query = {"parallelCount": parallel_count, **(options or {})}
             self._submission = Submission(transport, self.api, source, query, key)
         self._last: BatchResponse | None = None
-
-    @property
-    def api(self) -> str:
-        """The path of the service's batches."""
-        return f"{self._service}/batch"
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -108,11 +100,6 @@ class Batch(BatchFiles, BatchShown):
     def parallel_count(self) -> int:
         """How many records may be processed at a time."""
         return self._parallel_count
-
-    @property
-    def execution_id(self) -> str | None:
-        """What names it to the server; None while it has not been started."""
-        return self._execution_id
 
     def start(self) -> Self:
         """Send the records and let the server begin; a batch that was started is left as it is.
@@ -379,11 +366,6 @@ class Batch(BatchFiles, BatchShown):
 
     def _rows(self) -> BatchRows:
         return BatchRows(self._transport, self._path(), self._service, self._outputs)
-
-    def _path(self, rest: str = "") -> str:
-        if self._execution_id is None:
-            raise InvalidRequest("Batch not started, call start() first")
-        return f"{self.api}/{segment(self._execution_id)}{rest}"
 
 
 def executions(transport: Transport, api: str) -> list[str]:

@@ -6,22 +6,17 @@ from pathlib import Path
 
 import msgspec
 
+from jupyter_mlops.client.batch_address import BatchAddress
 from jupyter_mlops.client.files import FILE_SECONDS, download
-from jupyter_mlops.client.transport import Transport, segment
+from jupyter_mlops.client.transport import segment
 from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.schema.batches import BatchArtifact
 
 PAGE = 1000
 
 
-class BatchFiles:
+class BatchFiles(BatchAddress):
     """Lists and copies the files of a batch; the part of `Batch` that is about them."""
-
-    _transport: Transport
-    _execution_id: str | None
-
-    def _path(self, rest: str = "") -> str:
-        raise NotImplementedError
 
     def list_artifacts(self, index: int) -> list[str]:
         """Names of the files that one record's call wrote.

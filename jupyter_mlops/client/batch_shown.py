@@ -7,8 +7,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import jupyter_mlops
+from jupyter_mlops.client.batch_address import BatchAddress
 from jupyter_mlops.client.batch_rows import BatchRows
-from jupyter_mlops.client.transport import Transport
 from jupyter_mlops.schema.types import Parameter
 
 
@@ -25,17 +25,11 @@ class Viewer:
         self.go_on = go_on
 
 
-class BatchShown:
+class BatchShown(BatchAddress):
     """Shows a batch and its progress; the part of `Batch` that is about notebooks."""
 
-    _transport: Transport
-    _service: str
     _outputs: tuple[Parameter, ...]
-    _execution_id: str | None
     _viewers: WeakValueDictionary[str, Viewer] = WeakValueDictionary()
-
-    def _path(self, rest: str = "") -> str:
-        raise NotImplementedError
 
     def monitor(self) -> None:
         """Show its live monitor below the cell; in a terminal a bar, until it ends or is interrupted.

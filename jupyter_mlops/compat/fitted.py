@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from jupyter_mlops.errors import InvalidRequest
@@ -10,7 +11,7 @@ from jupyter_mlops.models.design import Design
 from jupyter_mlops.models.original import Original
 
 
-class FormulaModel:
+class FormulaModel(ABC):
     """A model of a formula.
 
     Parameters
@@ -36,13 +37,13 @@ class FormulaModel:
         """The name of the column of predictions."""
         return f"{self.target}_Pred"
 
+    @abstractmethod
     def predict(self, data: Any) -> Any:
         """A DataFrame of predictions for a DataFrame of rows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def as_original(self, sample: Any) -> Original:
         """The model as `serialize_model` takes it."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"<{self.kind}: {self.formula}>"

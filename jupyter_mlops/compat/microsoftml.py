@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,7 +70,7 @@ class CategoricalHash(TransformerMixin, BaseEstimator):  # type: ignore[misc]  #
         return str(graph.node("Reshape", [graph.cast(equal, DOUBLE), graph.constant(np.array([-1, self.width_]))]))
 
 
-class _Matrix(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class _Matrix(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn ships no types
     """A step that multiplies rows with a matrix."""
 
     def fit(self, rows: Any, _answers: Any = None) -> Any:
@@ -81,8 +82,9 @@ class _Matrix(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
         self.width_ = self.matrix_.shape[1]
         return self
 
+    @abstractmethod
     def _matrix(self) -> Any:
-        raise NotImplementedError
+        """A row for each column that comes, a column for each that goes."""
 
     def transform(self, rows: Any) -> Any:
         """The rows, times the matrix."""

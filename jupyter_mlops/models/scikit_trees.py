@@ -71,8 +71,8 @@ def _make_known(kind: type, shape: Callable[[Any], None], *, classifier: bool) -
     update_registered_converter(kind, f"JupyterMLOps{kind.__name__}", shape, _never, overwrite=True, **more)
 
 
-def _never(scope: Any, operator: Any, container: Any) -> None:  # skl2onnx looks at the names
-    raise NotImplementedError(f"{type(operator.raw_operator).__name__} outside of serialize_model")
+def _never(scope: Any, operator: Any, container: Any) -> None:  # noqa: ARG001  # skl2onnx looks at the names
+    raise TypeError(f"{type(operator.raw_operator).__name__} is converted by serialize_model alone")
 
 
 _BOOSTED = {
@@ -187,7 +187,7 @@ def _boosted(to: _Writer) -> str:
     hidden = vars(model)
     if hasattr(model, "_predictors"):
         if getattr(model, "is_categorical_", None) is not None:
-            raise NotImplementedError(
+            raise ValueError(
                 "categorical_features of histogram gradient boosting: encode them in a step before it (OrdinalEncoder) "
                 "and leave categorical_features=None"
             )
@@ -196,7 +196,7 @@ def _boosted(to: _Writer) -> str:
         start = np.asarray(hidden["_baseline_prediction"], dtype=float).reshape(1, -1)
     else:
         if model.init not in (None, "zero"):
-            raise NotImplementedError("gradient boosting with an estimator as init: use init=None or init='zero'")
+            raise ValueError("gradient boosting with an estimator as init: use init=None or init='zero'")
         targets, rate, single = model.estimators_.shape[1], float(model.learning_rate), True
         trees = [
             _tree(one.tree_, one.tree_.value[:, 0, 0], target)

@@ -440,7 +440,7 @@ def test_kernels_of_a_pool_share_the_cores(server):
         assert server.call(name).json()["outputParameters"]["n"] == cores // maximum
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only: imports ahead were NOT TESTED")
 def test_common_modules_are_there_before_a_service_asks_for_them(start_server):
     server = start_server("--ServeApp.common_modules=colorsys no_such_module")
     code = "import sys\ny = 'colorsys' in sys.modules"

@@ -43,8 +43,9 @@ def png() -> bytes:
 
 
 @pytest.fixture
-def shop(notebook, tmp_path):
+def shop(notebook, tmp_path, monkeypatch):
     """A notebook whose service fails on some days until there is a file."""
+    monkeypatch.chdir(tmp_path)  # whoever calls the function here finds its files here
     notebook.shell.push({"PNG": png(), "RATES": str(tmp_path / "rates.txt")})
     notebook.ok("%mlops status")
     notebook.ok(PUBLISH.replace("shop 1", f"shop-{uuid.uuid4().hex[:8]} 1"))

@@ -93,7 +93,10 @@ def begin(data_dir):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(sys.platform == "win32", reason="what a killed process leaves open cannot be removed there")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="what a killed process leaves open cannot be removed on Windows: crashes were NOT TESTED",
+)
 def test_a_batch_survives_the_servers_end_at_any_site(tmp_path):
     data_dir = tmp_path / "data"
     begin(data_dir)

@@ -20,7 +20,7 @@ def small_disk(tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(place)]
     made = sys.platform == "linux" and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     if not made:
-        pytest.skip("this account cannot mount a small disk")
+        pytest.skip("A FULL DISK WAS NOT TESTED: this account cannot mount a small one")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=False)
 
