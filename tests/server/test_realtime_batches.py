@@ -80,3 +80,31 @@ def test_a_batch_that_hangs_can_be_cancelled(scored):
     assert scored.request("GET", path).status == 404
     quick = scored.request("POST", "/api/lines/1", {"a": 1.0, "b": 0.0}, timeout=20)
     assert quick.status == 200
+
+
+def test_frames_are_scored_as_machine_learning_server_did(scored):
+    records = [
+        {"inputData": {"a": [1.0, 2.0], "b": ["x", "?"]}},
+        {"inputData": {"a": [1.0], "b": [3]}},
+        {"inputData": {"b": ["y"], "a": [0]}},
+    ]
+    answer = finished(scored, submit(scored, "labels", records))
+    assert (answer["state"], answer["totalItemCount"]) == ("Complete", 3)
+    first, wrong, last = answer["batchExecutionResults"]
+    assert first["outputParameters"] == {"outputData": {"y": [3.0, 4.0]}}
+    assert last["outputParameters"] == {"outputData": {"y": [2.0]}}
+    assert (wrong["success"], "expected string" in wrong["errorMessage"]) == (False, True)
+
+
+def test_a_frame_that_is_none_is_refused_at_once(scored):
+    answer = scored.request("POST", "/api/labels/1/batch", [{"inputData": {"a": [1], "b": ["x"]}}, {"a": 1, "b": "x"}])
+    assert (answer.status, answer.json()["fields"].startswith("$[1]")) == (400, True), answer
+
+
+def test_many_frames_are_scored_in_several_slices_and_large_ones_too(scored):
+    wide = [{"inputData": {"a": [float(n)] * 20_000, "b": [0.5] * 20_000}} for n in range(3)]
+    small = [{"inputData": {"a": [float(n)], "b": [0.5]}} for n in range(2000)]
+    answer = finished(scored, submit(scored, "lines", wide + small))
+    found = [one["outputParameters"]["outputData"]["prediction"] for one in answer["batchExecutionResults"]]
+    assert [len(one) for one in found] == [20_000] * 3 + [1] * 2000
+    assert [one[0] for one in found] == pytest.approx([2 * n + 0.5 for n in (*range(3), *range(2000))])

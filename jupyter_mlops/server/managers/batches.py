@@ -33,7 +33,7 @@ from jupyter_mlops.server.managers.batch_webhook import tell
 from jupyter_mlops.server.managers.catalog import LATEST, Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
-from jupyter_mlops.server.managers.model_runner import by_rows
+from jupyter_mlops.server.managers.model_runner import as_sent, holds_frames
 from jupyter_mlops.server.managers.uploads import UploadManager
 from jupyter_mlops.server.stores.batch_files import BatchFiles
 from jupyter_mlops.server.stores.batches import BatchRecord, BatchStore, Standing, Try
@@ -173,7 +173,8 @@ class BatchManager:
         print_ = "" if asked.key is None else await asyncio.to_thread(fingerprint, path, asked)
         if (known := self._known(identity, asked.key, print_)) is not None:
             return known
-        revision = by_rows(self._catalog.find(asked.name, asked.version))
+        frames = await asyncio.to_thread(holds_frames, path)
+        revision = as_sent(self._catalog.find(asked.name, asked.version), frames=frames)
         engines = self.engines if revision.definition.model is None else [Engine.LOCAL]
         settings = check(asked, self._limits.most_parallel, engines, self._limits.webhook_hosts, self.missing)
         self._admit(identity)

@@ -267,7 +267,7 @@ class ExecutionManager:
         return Held(revision, scored, self._touch)
 
     def model_runner(self, revision: Revision) -> ModelRunner:
-        """What scores a batch of a realtime service, as `by_rows` made it."""
+        """What scores a batch of a realtime service, as `as_sent` made it."""
         return ModelRunner(self._models, revision, self._touch)
 
     def retire(self, revision: Revision) -> None:

@@ -1,10 +1,15 @@
-"""Batches of realtime services: rows of a model's columns, a chunk at a time through the workers."""
+"""Batches of realtime services: rows of a model's columns, a chunk at a time through the workers.
+
+Machine Learning Server's clients send frames instead, `[{"inputData": {...}}, ...]`; each is then a call of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +24,7 @@ from jupyter_mlops.errors import InvalidInput, KernelDied, MLOpsError, Unavailab
 from jupyter_mlops.recording import Kind, columns, frame, start
 from jupyter_mlops.schema.channel import Outcome, Slice
 from jupyter_mlops.schema.executions import WebServiceResult
-from jupyter_mlops.schema.realtime import INLINE_BODY, MESSAGEPACK, OUTPUT
+from jupyter_mlops.schema.realtime import INLINE_BODY, INPUT, JSON, MESSAGEPACK, OUTPUT
 from jupyter_mlops.schema.services import Revision
 from jupyter_mlops.schema.types import Parameter, ValueType
 from jupyter_mlops.server.kernels.slicing import SliceEnd
@@ -34,6 +39,31 @@ _TYPES: dict[CellType, ValueType] = {
     "logical": ValueType.LOGICAL,
 }
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
+_FRAMED = re.compile(rb'(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*"%b"\s*:\s*\{' % INPUT.encode())
+_BEGINNING = 4096
+"""Bytes of a body in which it shows whether its records are frames."""
+
+
+def holds_frames(path: Path) -> bool:
+    """Whether the body of a submission looks as if its records were frames."""
+    with path.open("rb") as file:
+        return _FRAMED.match(file.read(_BEGINNING)) is not None
+
+
+def as_sent(revision: Revision, *, frames: bool) -> Revision:
+    """A revision as a batch sees it: of a realtime service by rows, unless its records are frames.
+
+    Parameters
+    ----------
+    revision:
+        Of any service.
+    frames:
+        What `holds_frames` said of the batch's body.
+    """
+    model = revision.definition.model
+    if model is None or (frames and INPUT not in {one.name for one in model.header.inputs}):
+        return revision
+    return by_rows(revision)
 
 
 def by_rows(revision: Revision) -> Revision:
@@ -55,7 +85,7 @@ class ModelRunner:
     models:
         What scores realtime services.
     revision:
-        Which of them, as `by_rows` made it.
+        Which of them, as `as_sent` made it.
     touch:
         Told that the server is in use.
     """
@@ -68,7 +98,7 @@ class ModelRunner:
         self._revision = revision
         self._outputs = revision.definition.model.header.outputs
         self._touch = touch
-        self._calls: set[asyncio.Task[dict[str, Any]]] = set()
+        self._calls: set[asyncio.Task[bytes]] = set()
         self._stopped = False
         self._stuck = False
 
@@ -77,22 +107,26 @@ class ModelRunner:
         return self._models.width() + 1
 
     async def run(self, request: Slice) -> SliceEnd:
-        """Score a slice: its rows as one, and halves of what fails as a whole, until only guilty rows fail."""
+        """Score a slice: its rows as one, and halves of what fails as a whole, until only guilty rows fail.
+
+        Frames are scored one by one, until the slice's time is up.
+        """
         self._touch()
         pool = await self._models.hold(self._revision)
         rows = await asyncio.to_thread(_read, request)
         began = time.monotonic()
+        until = math.inf if request.columnar else began + request.seconds
         written = [start(request.first)]
-        left, done = [(0, request.count)], 0
+        left, done = _parts(request), 0
         end = SliceEnd(0)
-        while left and not self._over():
+        while left and not self._over(until):
             first, stop = left.pop()
             part = {name: values[first:stop] for name, values in rows.items()}
             since = time.monotonic()
             try:
-                found = await self._scored(pool, part)
+                written.append(await self._scored(pool, part, stop - first, columnar=request.columnar))
             except asyncio.CancelledError:
-                if self._over():
+                if self._stopped:
                     break
                 raise
             except KernelDied as error:
@@ -110,9 +144,6 @@ class ModelRunner:
                     continue
                 told = msgspec.json.encode(WebServiceResult(success=False, error_message=error.message))
                 written.append(frame(Kind.FAILED, time.monotonic() - since, told))
-            else:
-                packed = pack_columns({one.name: found[one.name] for one in self._outputs})
-                written.append(columns(stop - first, time.monotonic() - since, packed))
             done = stop
         self._touch()
         full = not await asyncio.to_thread(_write, request, written if done else [])
@@ -134,19 +165,30 @@ class ModelRunner:
         """Let go of the revision."""
         self._models.release(self._revision)
 
-    def _over(self) -> bool:
-        return self._stopped
+    def _over(self, until: float) -> bool:
+        return self._stopped or time.monotonic() > until
 
-    async def _scored(self, pool: ModelPool, part: dict[str, Any]) -> dict[str, Any]:
-        """The output columns of some rows."""
-        call = asyncio.ensure_future(self._call(pool, part))
+    async def _scored(self, pool: ModelPool, part: dict[str, Any], count: int, *, columnar: bool) -> bytes:
+        """The results of some rows, or of one frame, as they are recorded."""
+        began = time.monotonic()
+        body, accept = (part, MESSAGEPACK) if columnar else ({INPUT: part[INPUT][0]}, JSON)
+        call = asyncio.ensure_future(self._call(pool, body, accept))
         self._calls.add(call)
         try:
-            return await call
+            answer = await call
         finally:
             self._calls.discard(call)
+        seconds = time.monotonic() - began
+        if columnar:
+            return columns(count, seconds, await asyncio.to_thread(self._packed, answer))
+        return frame(Kind.FULL, seconds, answer)
 
-    async def _call(self, pool: ModelPool, part: dict[str, Any]) -> dict[str, Any]:
+    def _packed(self, answer: bytes) -> bytes:
+        """The output columns of an answer in MessagePack, as they are recorded."""
+        found: dict[str, Any] = msgspec.msgpack.decode(answer)["outputParameters"][OUTPUT]
+        return pack_columns({one.name: found[one.name] for one in self._outputs})
+
+    async def _call(self, pool: ModelPool, part: dict[str, Any], accept: str) -> bytes:
         body = await asyncio.to_thread(msgspec.msgpack.encode, part)
         path = Path()
         if len(body) > INLINE_BODY:
@@ -159,7 +201,7 @@ class ModelRunner:
                 self._revision.definition.timeout,
                 path="" if body else str(path),
                 media=MESSAGEPACK,
-                accept=MESSAGEPACK,
+                accept=accept,
                 patient=True,
             )
         finally:
@@ -167,7 +209,14 @@ class ModelRunner:
                 await asyncio.to_thread(path.unlink, missing_ok=True)
         if scored.outcome != Outcome.ANSWERED:
             raise InvalidInput(scored.body.decode())
-        return await asyncio.to_thread(_decoded, scored.body, scored.path)
+        return await asyncio.to_thread(_taken, scored.path) if scored.path else scored.body
+
+
+def _parts(request: Slice) -> list[tuple[int, int]]:
+    """What is scored together of a slice, the last first: all its rows, or each frame alone."""
+    if request.columnar:
+        return [(0, request.count)]
+    return [(row, row + 1) for row in reversed(range(request.count))]
 
 
 def _read(request: Slice) -> dict[str, Any]:
@@ -178,13 +227,12 @@ def _read(request: Slice) -> dict[str, Any]:
     return {name: values[request.start : request.start + request.count] for name, values in found.items()}
 
 
-def _decoded(body: bytes, path: str) -> dict[str, Any]:
-    if path:
-        place = Path(path)
-        body = place.read_bytes()
-        place.unlink(missing_ok=True)
-    found: dict[str, Any] = msgspec.msgpack.decode(body)["outputParameters"][OUTPUT]
-    return found
+def _taken(path: str) -> bytes:
+    """An answer that lies in a file, which nobody needs any more."""
+    place = Path(path)
+    body = place.read_bytes()
+    place.unlink(missing_ok=True)
+    return body
 
 
 def _write(request: Slice, pieces: list[bytes]) -> bool:
