@@ -104,8 +104,15 @@ class OnnxFile(Original):
     def _columns(self, tensor: Any, names: Sequence[str]) -> list[InputColumn]:
         width = _width(tensor, self._sample)
         kind = _type(tensor)
+        missing = kind in {"double", "float"} and self._sample is not None
         return [
-            InputColumn(name=names[i], type=kind, onnx_input=tensor.name, position=i, nullable=False)
+            InputColumn(
+                name=names[i],
+                type=kind,
+                onnx_input=tensor.name,
+                position=i,
+                nullable=bool(missing and self._sample[names[i]].isna().any()),
+            )
             for i in range(width)
         ]
 

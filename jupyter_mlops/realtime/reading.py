@@ -19,6 +19,7 @@ from jupyter_mlops.schema.realtime import ARROW, INPUT, MESSAGEPACK
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
 _CELLS: dict[str, Any] = {"double": float, "float": float, "integer": _Whole, "string": str, "logical": bool}
 
+_FLOATS = {"double", "float"}
 _COLUMNS, _ROWS, _ROW = "columns", "rows", "row"
 _WRAPPED = f"$.{INPUT}"
 _SHOWN = 8
@@ -67,6 +68,7 @@ class Reader:
         self._usual = _COLUMNS, True
         """The shape that came last: who calls a service often does so in one way."""
         self._checks = [column for column in columns if _needs_look(column)]
+        self._present = [column.name for column in columns if column.type in _FLOATS and not column.nullable]
 
     def read(self, body: bytes | memoryview, media: str) -> Frame:
         """Decode and check a body.
@@ -107,7 +109,7 @@ class Reader:
         return self.checked(columns, where)
 
     def checked(self, columns: dict[str, Values], where: str = "$") -> Frame:
-        """Check lengths, fill what is missing and may be, and refuse categories that the model refuses."""
+        """Check lengths, fill what is missing and may be, and refuse what else is missing, or is no known category."""
         lengths = {name: len(values) for name, values in columns.items()}
         count = next(iter(lengths.values()))
         if any(length != count for length in lengths.values()):
@@ -115,6 +117,8 @@ class Reader:
             raise InvalidInput(f"{where}: expected columns of one length, got {shown}", fields=where)
         for column in self._checks:
             columns[column.name] = _looked_at(columns[column.name], column, where)
+        for name in self._present if count else ():
+            _refuse_missing(columns[name], f"{where}.{name}")
         return Frame(columns, count)
 
     def _otherwise(self, value: Any) -> tuple[Any, str, str]:
@@ -216,12 +220,25 @@ def _needs_look(column: InputColumn) -> bool:
     return column.nullable or bool(column.categories) or column.type == "integer"
 
 
+def _refuse_missing(values: Values, place: str) -> None:
+    """Refuse what is not a number where the model takes no missing values: JSON cannot say it, the others can."""
+    least = values.min() if isinstance(values, np.ndarray) else sum(values)
+    if least != least:  # noqa: PLR0124  # NaN, or of a list the sum of opposite infinities
+        lost = np.flatnonzero(np.isnan(np.asarray(values, float)))
+        if len(lost):
+            raise InvalidInput(
+                f"{place}[{lost[0]}]: is missing (NaN), and the model takes no missing values there", fields=place
+            )
+
+
 def _looked_at(values: Values, column: InputColumn, where: str) -> Values:
     """The values with what is missing filled in; refuses fractions and unknown categories."""
     place = f"{where}.{column.name}"
     if isinstance(values, list) and column.nullable:
         fill = filling(column)
-        values = [fill if value is None else value for value in values]
+        values = [fill if value is None or value != value else value for value in values]  # noqa: PLR0124  # NaN
+    elif column.default is not None and isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        values = np.where(np.isnan(values), column.default, values)
     if column.type == "integer":
         whole = np.asarray(values)
         if whole.dtype.kind == "f":

@@ -45,6 +45,13 @@ def test_a_file_and_its_bytes_are_packed_with_the_columns_of_its_tensors(tmp_pat
     np.testing.assert_allclose(answers["prediction_1"], ROWS @ np.array([1, 3, 5, 7]))
 
 
+def test_columns_that_miss_values_in_the_sample_may_miss_them():
+    sample = pd.DataFrame(ROWS, columns=list("abcd"))
+    sample.loc[0, "c"] = np.nan
+    packed = serialize_model(_graph(), sample, quiet=True)
+    assert [one.nullable for one in packed.header.inputs] == [False, False, True, False]
+
+
 def test_tensors_of_pictures_become_columns():
     packed = serialize_model(_graph((None, 1, 2, 2)), quiet=True)
     rows = pd.DataFrame(ROWS, columns=[one.name for one in packed.header.inputs])

@@ -101,6 +101,7 @@ def test_what_does_not_fit_is_named(client, headers):
             "expected FP64 for 'a'",
         ),
         ([tensor("a", np.array([1.0]), "FP64"), tensor("b", np.array([1.0, 2.0]), "FP64")], "one length"),
+        ([tensor("X", np.array([[1, 2], [3, np.nan]], np.float32), "FP32")], r"inputs.b\[1\]: is missing \(NaN\)"),
     ]
     for inputs, told in cases:
         with pytest.raises(InferenceServerException, match=told) as caught:

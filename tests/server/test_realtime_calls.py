@@ -255,10 +255,22 @@ def test_whole_numbers_may_be_written_as_fractions_of_nothing(scored):
 
 def test_numbers_beyond_the_models_type_are_infinite_and_answers_null(scored):
     assert output(call(scored, {"a": [1e300], "b": [0.0]})) == {"prediction": [None]}
-    infinite = stream({"a": [1e300, float("nan")], "b": [0.0, 0.0]})
+    infinite = stream({"a": [1e300, float("inf"), float("-inf")], "b": [0.0, 0.0, 0.0]})
     found = read(call(scored, infinite, media=ARROW, accept=ARROW))["prediction"].to_pylist()
-    assert found[0] == float("inf")
-    assert found[1] != found[1]
+    assert found == [float("inf"), float("inf"), float("-inf")]
+    packed = msgspec.msgpack.encode({"a": [float("inf"), float("-inf")], "b": [0.0, 0.0]})
+    assert call(scored, packed, media=PACKED).status == 200
+
+
+def test_what_is_not_a_number_is_missing(scored):
+    columns = {"a": [1.0, float("nan")], "b": [0.0, 0.0]}
+    for body, media in ((stream(columns), ARROW), (msgspec.msgpack.encode(columns), PACKED)):
+        answer = call(scored, body, media=media)
+        assert (answer.status, answer.json()["fields"]) == (400, "$.a"), answer
+        assert "$.a[1]: is missing (NaN)" in answer.json()["message"]
+    columns["b"] = ["x", "y"]
+    for body, media in ((stream(columns), ARROW), (msgspec.msgpack.encode(columns), PACKED)):
+        assert output(call(scored, body, "choosy/1", media)) == {"y": [3.0, 22.0]}
 
 
 def test_latest_and_unknown_versions(scored):
