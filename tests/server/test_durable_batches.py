@@ -1,11 +1,9 @@
 """Batches outlive what runs them: kills, retries, repeated submissions; and what is told of them meanwhile."""
 
-import http.server
 import io
 import json
 import os
 import signal
-import threading
 import time
 import zipfile
 
@@ -287,30 +285,6 @@ class TestSettings:
         assert answer.status == 202
         answer = server.request("POST", batch.base, b"x", headers={"Content-Type": "application/pdf"})
         assert answer.status == 415
-
-    @pytest.mark.slow
-    def test_a_webhook_of_an_allowed_host_is_told_of_the_end(self, start_server):
-        told = []
-
-        class Hook(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(503 if len(told) == 1 else 204)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        with http.server.HTTPServer(("127.0.0.1", 0), Hook) as hook:
-            threading.Thread(target=hook.serve_forever, daemon=True).start()
-            host = f"127.0.0.1:{hook.server_port}"
-            server = start_server(f"--ServeApp.webhook_hosts={host}")
-            assert server.publish_code("one", "1", "y = 1", "", "y:integer").status == 201
-            batch = Batch(server, "one", [{}], f"?webhook=http://{host}/done")
-            eventually(lambda: len(told) == 2, 20)
-            hook.shutdown()
-        assert told[0] == told[1]
-        assert (told[1]["id"], told[1]["state"], told[1]["completed"]) == (batch.id, "Complete", 1)
 
 
 class TestKills:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 from blake3 import blake3
@@ -17,6 +17,7 @@ from jupyter_mlops.schema.access import Identity
 from jupyter_mlops.schema.batches import Engine, Priority
 from jupyter_mlops.schema.services import Definition, Revision
 from jupyter_mlops.server.managers.batch import now_text
+from jupyter_mlops.server.managers.batch_webhook import check_webhook
 from jupyter_mlops.server.stores.batch_files import BatchFiles
 from jupyter_mlops.server.stores.batches import BatchRecord
 
@@ -77,7 +78,7 @@ def check(
         parallel=_parallel(asked.parallel, most_parallel),
         priority=_one_of(Priority, asked.priority, Priority.NORMAL, "priority"),
         engine=_engine(asked.engine, tuple(engines), missing),
-        webhook=_webhook(asked.webhook or "", hosts),
+        webhook=check_webhook(asked.webhook or "", hosts),
     )
 
 
@@ -123,7 +124,20 @@ def write_inputs(files: BatchFiles, batch: str, path: Path, content_type: str, d
     """
     rows = ROWS if definition.batchable else ROWS_OF_ROWS
     found = read_chunks(path, content_type, definition.inputs, rows=rows, size=BYTES)
-    return files.write(batch, ((chunk.count, pack_columns(chunk.columns)) for chunk in found))
+    packed = ((chunk.count, pack_columns(chunk.columns)) for chunk in found)
+    return files.write(batch, _bounded(packed, int(shutil.disk_usage(files.directory).free * (1 - SPARE))))
+
+
+def _bounded(packed: Iterable[tuple[int, bytes]], most: int) -> Iterator[tuple[int, bytes]]:
+    """The same, as long as they have room: a few bytes of Parquet may say a value a billion times."""
+    size = 0
+    for count, data in packed:
+        size += len(data)
+        if size > most:
+            raise DiskFull(
+                f"the records have more than {most} bytes where they are kept, and the disk no room for them"
+            )
+        yield count, data
 
 
 def record_of(
@@ -254,23 +268,3 @@ def _engine(text: str | None, there: tuple[Engine, ...], missing: Mapping[Engine
         hint = f"; {missing[Engine(text)]}" if text in set(missing) else ""
         raise InvalidRequest(f"engine is one of {known}, not {text[:80]!r}{hint}", fields="engine")
     return Engine(text)
-
-
-def _webhook(url: str, hosts: frozenset[str]) -> str:
-    if not url:
-        return ""
-    try:
-        parts = urlsplit(url)
-        name = parts.hostname or ""
-        host = name if parts.port is None else f"{name}:{parts.port}"
-    except ValueError:
-        raise InvalidRequest(f"{url[:200]!r} is no URL", fields="webhook") from None
-    if parts.scheme not in {"http", "https"} or not name or parts.username is not None:
-        raise InvalidRequest(f"a webhook is a URL of http or https without a user, not {url[:200]!r}", fields="webhook")
-    if host not in hosts:
-        known = ", ".join(sorted(hosts)) or "none"
-        raise InvalidRequest(
-            f"this server calls no webhook of {host[:200]!r}; allowed hosts: {known} (setting: webhook_hosts)",
-            fields="webhook",
-        )
-    return url

@@ -29,7 +29,7 @@ from jupyter_mlops.server.managers.batch_submission import (
     record_of,
     write_inputs,
 )
-from jupyter_mlops.server.managers.batch_webhook import tell
+from jupyter_mlops.server.managers.batch_webhook import Webhooks
 from jupyter_mlops.server.managers.catalog import LATEST, Catalog
 from jupyter_mlops.server.managers.events import Events
 from jupyter_mlops.server.managers.executions import ExecutionManager
@@ -83,6 +83,7 @@ class BatchManager:
         self._runs: dict[str, BatchRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeping = BatchKeeping(self._batches, self._runs, store, files, uploads, limits)
+        self._webhooks = Webhooks(files, limits.webhook_hosts)
         self._closing = False
         self.answers = BatchAnswers(store, files, self._keeping.unused)
         self.engines: dict[Engine, Callable[[BatchRecord], Runner]] = {Engine.LOCAL: self._local}
@@ -101,6 +102,7 @@ class BatchManager:
         for batch in list(self._batches.values()):
             if not batch.done:
                 self._run(batch, resumed=True)
+        self._webhooks.catch_up(self._batches.values())
         self._keeping.start()
 
     async def close(self) -> None:
@@ -384,8 +386,7 @@ class BatchManager:
             progress.completed,
             progress.failed,
         )
-        if batch.record.webhook:
-            asyncio.get_running_loop().run_in_executor(None, tell, batch.record.webhook, progress)
+        self._webhooks.tell(batch)
         self._keeping.trim(batch.record.owner)
 
     def _tell(self, batch: Batch) -> None:

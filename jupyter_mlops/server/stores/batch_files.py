@@ -21,6 +21,7 @@ PROBE_BYTES = 2**20
 
 _NEW = ".new"
 _INPUTS = "inputs"
+_TOLD = "told"
 
 
 class BatchFiles:
@@ -156,6 +157,16 @@ class BatchFiles:
         finally:
             path.unlink(missing_ok=True)
         return True
+
+    def told(self, batch: str) -> str:
+        """When the end was that the webhook of a batch was told of; empty when it was of none."""
+        path = self.directory / batch / _TOLD
+        return path.read_text() if path.exists() else ""
+
+    def tell(self, batch: str, ended: str) -> None:
+        """Note which end the webhook of a batch was told of; what the system loses of it is told twice."""
+        with contextlib.suppress(OSError):  # the batch was deleted, or the disk is full
+            (self.directory / batch / _TOLD).write_text(ended)
 
     def size(self, batch: str) -> int:
         """Bytes of all files of a batch."""
