@@ -1,10 +1,13 @@
 """A full disk: submissions are refused, batches that run wait, and go on when there is space."""
 
 import contextlib
+import io
 import os
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support import RunningServer, eventually
 
@@ -62,5 +65,22 @@ def test_a_batch_waits_for_space_and_goes_on(small_disk):
         results = server.request("GET", f"/api/long/1/batch/{batch}").json()["batchExecutionResults"]
         assert [one["outputParameters"]["y"] for one in results] == [row["text"] * 40 for row in rows]
         assert server.request("POST", "/api/long/1/batch", rows[:2]).status == 202
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_records_that_grow_beyond_the_disk_are_refused(small_disk):
+    server = RunningServer(small_disk / "data")
+    try:
+        assert server.publish_code("long", "1", "y = 1", "text:character", "y:integer").status == 201
+        sink = io.BytesIO()
+        pq.write_table(pa.table({"text": pa.repeat("x" * 1000, 100_000)}), sink, compression="zstd")
+        body = sink.getvalue()
+        assert len(body) < 20_000, "a few bytes that say 100 MB"
+        media = {"Content-Type": "application/vnd.apache.parquet"}
+        answer = server.request("POST", "/api/long/1/batch", body, headers=media)
+        assert (answer.status, answer.json()["message"].startswith("the records have more than")) == (507, True), answer
+        assert os.listdir(small_disk / "data" / "batches") == []
     finally:
         assert server.stop() == 0
