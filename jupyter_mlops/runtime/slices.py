@@ -19,6 +19,11 @@ from jupyter_mlops.schema.channel import Outcome, Slice, SliceReply
 FLUSH_SECONDS = 0.005
 """How long a finished row's result may wait to be written."""
 FLUSH_BYTES = 256 * 1024
+FIRST_PACE = 1e-5
+"""Seconds that a row is thought to take among others when none has been run."""
+LEAST_PACE = 1e-9
+LEAST_PIECE = 100
+"""Rows that run as one even when they take long: a call of the function costs something by itself."""
 
 
 class Slices:
@@ -32,6 +37,7 @@ class Slices:
 
     def __init__(self, invoker: Invoker) -> None:
         self._invoker = invoker
+        self._pace = FIRST_PACE
         self._key: tuple[str, int] = ("", -1)
         self._chunk: Any = None
 
@@ -72,17 +78,25 @@ class Slices:
             yield dict(zip(names, rows[request.start + number], strict=True)) if names else {}
 
     def _columns(self, request: Slice, results: _Results) -> None:
-        """Run all rows as one; what fails as a whole is halved, until only guilty rows fail."""
+        """Run all rows as one, or in pieces when calls are expected.
+
+        What fails as a whole is halved, until only guilty rows fail.
+        """
         chunk = self._read(request)
         left = [(request.start, request.start + request.count)]
         step = request.id
         while left and not results.full:
             begin, end = left.pop()
+            piece = max(LEAST_PIECE, int(request.pause / self._pace)) if request.pause else end - begin
+            if end - begin > piece:
+                left.append((begin + piece, end))
+                end = begin + piece
             if not self._invoker.begin_row(step):
                 return
             step += 1
             part = {name: values[begin:end] for name, values in chunk.items()}
             ended = self._invoker.attempt_columns(part, end - begin)
+            self._pace = max(ended.seconds / (end - begin), LEAST_PACE)
             if ended.outcome is Outcome.ANSWERED:
                 results.columns(ended, end - begin)
             elif end - begin == 1:

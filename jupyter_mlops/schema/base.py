@@ -13,7 +13,7 @@ SERVER_FILE_FORMAT = 1
 MANIFEST_FORMAT = 1
 """Format of a snapshot: its manifest, its stream and its buffers."""
 
-CHANNEL_FORMAT = 2
+CHANNEL_FORMAT = 3
 """Format of the scoring channel between the server and a scoring kernel."""
 
 CONTAINER_FORMAT = 1

@@ -129,6 +129,8 @@ class Slice(msgspec.Struct, frozen=True, array_like=True, tag="slice"):
     """Where they begin in it; what is there beyond is forgotten."""
     seconds: float
     """Time after which no further row begins."""
+    pause: float = 0.0
+    """Seconds after which rows that run as one are to let a call go first, if one waits; 0 when none is expected."""
 
     def last(self) -> int:
         """The greatest id that anything of it has: halving a group needs less than twice its rows."""

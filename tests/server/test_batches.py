@@ -12,6 +12,7 @@ import pytest
 from support import eventually
 
 from jupyter_mlops.schema.access import Identity, Role
+from jupyter_mlops.server.kernels.slicing import CALLED_SECONDS
 from jupyter_mlops.signing import read_key, sign
 
 ECHO = "import os\nif x < 0:\n    raise ValueError(f'no {x}')\ny = x\nwho = str(os.getpid())"
@@ -172,6 +173,33 @@ class TestResults:
             definition.batchable().sample({"x": 1.0}).timeout(1.5).kernels(1, 1).deploy()
         batch = Batch(server, "napping", [{"x": n} for n in range(60)], "?parallelCount=100")
         assert batch.values() == list(range(60))
+
+    def test_groups_are_smaller_where_calls_are_expected(self, server):
+        from jupyter_mlops import DeployClient
+
+        sizes = str(server.data_dir.parent / "sizes")
+
+        def noted(x):
+            with open(sizes, "a") as file:
+                file.write(f"{len(x)}\n")
+            return x
+
+        with DeployClient(server.url, auth=server.token) as client:
+            definition = client.service("noted").version("1").code_fn(noted).inputs(x=float).outputs(y=float)
+            definition.batchable().sample({"x": 1.0}).kernels(1, 1).deploy()
+        most = []
+        for quiet in (0, CALLED_SECONDS):
+            assert server.call("noted", "1", x=1).status == 200
+            time.sleep(quiet)
+            open(sizes, "w").close()
+            batch = Batch(server, "noted", [{"x": n} for n in range(20_000)])
+            assert batch.values() == list(range(20_000))
+            with open(sizes) as file:
+                found = [int(line) for line in file]
+            assert sum(found) == 20_000
+            most.append(max(found))
+        assert most[0] < 20_000, "the first piece, of which nothing was known"
+        assert most[1] == 20_000
 
     def test_large_inputs_and_answers(self, server):
         code = "z = text[::-1]"

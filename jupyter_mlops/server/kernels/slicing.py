@@ -27,6 +27,10 @@ BATCH_PAUSE = 1.0
 """For how long, at most, kernels are held back when rows of batches end them one after another: each has its tries."""
 CALLS_SECONDS = 1.0
 """How long after a call one kernel of several is kept free of slices, for the next."""
+CALLED_SECONDS = 2.0
+"""How long after a call the next is expected, so that rows which run as one do so in pieces."""
+PIECE_SECONDS = 0.02
+"""How long such a piece is to take."""
 STARVED_SECONDS = 0.25
 """How long a slice may wait for calls before it takes its turn."""
 SERVED = 1000
@@ -182,9 +186,10 @@ class Slicing:
 
     def _send(self, job: Job, kernel: Kernel, *, starved: bool) -> None:
         number = new_ids(2 * job.request.count + 1)
-        job.request = msgspec.structs.replace(job.request, id=number)
         job.kernel = kernel
         job.stepped = now = time.monotonic()
+        pause = PIECE_SECONDS if now - self.last_call < CALLED_SECONDS else 0.0
+        job.request = msgspec.structs.replace(job.request, id=number, pause=pause)
         self._served[job.batch] = now
         if len(self._served) > SERVED:  # who waits has been served lately, or comes first anyway
             self._served = {batch: when for batch, when in self._served.items() if now - when < STARVED_SECONDS * 10}

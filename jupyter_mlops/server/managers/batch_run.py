@@ -169,7 +169,8 @@ class BatchRun:
                 left = await self._died(end, found, stop, sheet)
             elif sheet.end > FILE_BYTES:
                 sheet = _Sheet(next(self._numbers))
-            elif batch.record.columnar and stop - left > 1:  # it gave way: what fails as a whole is to come to an end
+            elif batch.record.columnar and stop - left > 1 and left == first:
+                # it gave way before anything had come of it: what fails as a whole is to come to an end
                 right = (left + stop) // 2
                 self._spans.give_back(right, stop)
             if end.full:
