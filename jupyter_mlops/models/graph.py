@@ -101,6 +101,8 @@ def _column(array: Any, column: OutputColumn, rows: int) -> Any:
 
     if not isinstance(array, np.ndarray):
         raise PublishRefused(f"the graph's output {column.onnx_output} is a {type(array).__name__}, not a tensor")
+    if len(array) != rows:
+        raise PublishRefused(f"the graph's output {column.onnx_output} has {len(array)} rows for {rows} rows of input")
     flat = array.reshape(rows, -1)[:, column.position]
     return flat.astype(bool) if column.type == "logical" else flat
 

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jupyter_mlops.container import CellType, InputColumn
-from jupyter_mlops.models.structure import categories, first_steps, holds_objects, is_text, parts_of, steps_of
+from jupyter_mlops.models.structure import (
+    categories,
+    column_names,
+    first_steps,
+    holds_objects,
+    is_text,
+    parts_of,
+    steps_of,
+    strict,
+)
 
 SEED = 7
 SOME = 400
@@ -36,11 +45,14 @@ def rows_for(model: Any, names: Sequence[str], types: Mapping[str, CellType], sa
     chance = np.random.default_rng(SEED)
     places = _places(model, names, chance)
     made = {name: _column(places.get(name, []), types[name], _given(sample, name), count, chance) for name in names}
+    for steps, columns in first_steps(model, names):
+        for name, known in categories(steps, columns).items():
+            if types[name] == "double" and name in strict(steps, columns):
+                made[name] = chance.choice(np.array(known, dtype=float), count)
     frames = [pd.DataFrame(made)]
     if sample is not None:
         frames.insert(0, sample[list(names)].dropna().iloc[:count])
-    if all(types[name] != "string" for name in names):
-        frames += [pd.DataFrame(rows, columns=list(names)) for rows in _at_once(model, len(names), count, chance)]
+    frames += [_like(frames, rows, names, types, chance) for rows in _at_once(model, names, count, chance)]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -107,11 +119,19 @@ def _places(model: Any, names: Sequence[str], chance: Any) -> dict[str, list[Any
             found.setdefault(name, []).extend(values)
         if is_text(steps[0]):
             found[columns[0]] = _texts(steps[0], chance)
+        elif _takes_positive(steps[0]):
+            found |= {name: [0.01, 0.5, 1.0, 3.0, 30.0] for name in columns}
         elif not known:
             for i, numbers in _interesting(steps).items():
                 if i < len(columns):
                     found.setdefault(columns[i], []).extend(numbers)
     return found
+
+
+def _takes_positive(step: Any) -> bool:
+    import numpy as np
+
+    return getattr(step, "func", None) in (np.log, np.log1p, np.log2, np.log10, np.sqrt)
 
 
 def _interesting(steps: Sequence[Any]) -> dict[int, list[float]]:
@@ -199,29 +219,62 @@ def neighbours(value: float) -> list[float]:
         ]  # fmt: skip
 
 
-def _at_once(model: Any, width: int, count: int, chance: Any) -> Iterator[Any]:
-    """Whole rows: at the thresholds of trees, brought back through the scalers before them, and their neighbours."""
+def _at_once(model: Any, names: Sequence[str], count: int, chance: Any) -> Iterator[dict[str, Any]]:
+    """Columns of whole rows at and beside the thresholds of trees, brought back through the steps before these."""
     import numpy as np
 
-    steps = steps_of(model)
     before: list[Any] = []
-    for step in steps:
+    for step in steps_of(model):
         found = [one for part in parts_of(step) for one in thresholds(part)]
-        if found and all(hasattr(one, "inverse_transform") for one in before):
+        if found:
             chosen = [found[i] for i in chance.permutation(len(found))[: max(count // 6, 1)]]
-            inner = getattr(step, "n_features_in_", width)
+            inner = getattr(step, "n_features_in_", len(names))
             rows = np.zeros((len(chosen) * 6, inner))
-            for place, (feature, _) in enumerate(chosen):
-                middle = chosen[place][1]
+            for place, (feature, middle) in enumerate(chosen):
                 rows[place * 6 : place * 6 + 6] = _typical(found, inner, chance)
                 rows[place * 6 : place * 6 + 6, feature] = neighbours(middle)
-            with contextlib.suppress(ValueError):  # some transformers only say so when they are asked
-                for one in reversed(before):
-                    rows = one.inverse_transform(rows)
-                yield np.asarray(rows, dtype=float)
+            yield dict(_brought_back(rows, before, names))
         if not hasattr(step, "transform"):
             return
         before.append(step)
+
+
+def _brought_back(rows: Any, steps: Sequence[Any], names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """The columns that the steps make such rows of, as far as they can be told."""
+    if not steps:
+        yield from zip(names, rows.T, strict=True)
+        return
+    last = steps[-1]
+    if hasattr(last, "output_indices_"):
+        for name, step, columns in last.transformers_:
+            if not (isinstance(step, str) and step == "drop"):
+                inside = [] if isinstance(step, str) else steps_of(step)
+                taken = column_names(columns, names)
+                part = rows[:, last.output_indices_[name]]
+                if inside or part.shape[1] == len(taken):
+                    yield from _brought_back(part, inside, taken)
+    elif hasattr(last, "statistics_"):  # an imputer leaves what is there as it is
+        if rows.shape[1] == last.n_features_in_:
+            yield from _brought_back(rows, steps[:-1], names)
+    elif hasattr(last, "inverse_transform") and not (hasattr(last, "categories_") or is_text(last)):
+        with contextlib.suppress(ValueError):  # some transformers only say so when they are asked
+            yield from _brought_back(last.inverse_transform(rows), steps[:-1], names)
+
+
+def _like(
+    frames: Sequence[Any], columns: Mapping[str, Any], names: Sequence[str], types: Mapping[str, CellType], chance: Any
+) -> Any:
+    """Rows with these numbers in their columns, and in the others what other rows have."""
+    import numpy as np
+    import pandas as pd
+
+    count = max((len(values) for values in columns.values()), default=0)
+    others = pd.concat(frames, ignore_index=True)
+    made = others.iloc[chance.integers(0, len(others), count)].reset_index(drop=True)
+    for name in names:
+        if name in columns and types[name] == "double":
+            made[name] = np.asarray(columns[name], dtype=float)
+    return made
 
 
 def _typical(found: Sequence[tuple[int, float]], width: int, chance: Any) -> Any:

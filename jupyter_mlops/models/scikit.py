@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,8 @@ from typing import Any
 
 from jupyter_mlops.container import CellType, InputColumn, OutputColumn, Scalar
 from jupyter_mlops.errors import InvalidRequest, PublishRefused
-from jupyter_mlops.models import boosted, scikit_steps, scikit_trees
+from jupyter_mlops.models import boosted, scikit_classifiers, scikit_steps, scikit_trees
+from jupyter_mlops.models.functions import Added, inverted
 from jupyter_mlops.models.graph import OPSET, mended, numbered
 from jupyter_mlops.models.missing import REFUSALS
 from jupyter_mlops.models.original import Candidate, Original, need
@@ -24,8 +26,10 @@ from jupyter_mlops.models.structure import (
     parts_of,
     positioned,
     scalars,
+    settled,
     steps_of,
     told_types,
+    without_target,
 )
 
 _LIBRARIES = {"sklearn": "scikit-learn", "xgboost": "XGBoost", "lightgbm": "LightGBM", "catboost": "CatBoost"}
@@ -34,13 +38,15 @@ WORDS = r"(?u)\b\w\w+\b"
 LETTERS = r"[\p{L}\p{N}_]{2,}"
 """The same for onnxruntime, whose \\w knows English letters only."""
 
+_UNKNOWN = re.compile(r"Unable to find a (?:shape calculator|converter) for type '<class '[\w.]*?(\w+)'>'")
+
 TENSOR = "X"
 """The name of the tensor that numeric columns share."""
 
 
 def original_of(model: Any, sample: Any) -> Original:
     """A scikit-learn model, ready to be converted."""
-    return Scikit(boosted.adapted(model), sample)
+    return Scikit(settled(boosted.adapted(model)), sample)
 
 
 class Scikit(Original):
@@ -76,6 +82,10 @@ class Scikit(Original):
         self.kind = type(own).__name__
         self._model = model
         self._last = last_of(model)
+        if not (hasattr(model, "predict") or hasattr(model, "transform")):
+            raise PublishRefused(f"{self.kind} neither predicts nor transforms rows that it was not fitted on")
+        model, self._target = without_target(model)
+        self._inner = model
         self._named = getattr(steps_of(model)[0], "feature_names_in_", None) is not None
         self._text = is_text(steps_of(model)[0])
         told = names_of(model)
@@ -100,19 +110,19 @@ class Scikit(Original):
         if self._sample is not None:
             found = cell_types(self._sample)
             types |= {name: kind for name, kind in found.items() if kind in {"string", "logical"}}
-        return types | told_types(self._model, self._names)
+        return types | told_types(self._inner, self._names)
 
     def known(self) -> dict[str, tuple[Scalar, ...]]:
         """By column, the categories of its encoders."""
         return {
             name: values
-            for steps, columns in first_steps(self._model, self._names)
+            for steps, columns in first_steps(self._inner, self._names)
             for name, values in categories(steps, columns).items()
         }
 
     def rows(self, count: int) -> Any:
         """The sample's rows and generated ones."""
-        return rows_for(self._model, self._names, self._types, self._sample, count)
+        return rows_for(self._inner, self._names, self._types, self._sample, count)
 
     def answer(self, rows: Any) -> dict[str, Any]:
         """What the model predicts, or what it makes of the rows when it only transforms."""
@@ -160,7 +170,9 @@ class Scikit(Original):
             try:
                 onnx = self._convert(precision)
             except (*REFUSALS, NameError, AssertionError) as error:
-                reasons.append(f"{type(error).__name__}: {str(error).strip()[:300]}")
+                unknown = _UNKNOWN.match(str(error))
+                said = f"{type(error).__name__}: {str(error).strip()[:300]}"
+                reasons.append(f"no form of {unknown[1]} as a graph is known" if unknown else said)
                 continue
             found = True
             yield Candidate(onnx.SerializeToString(), self._inputs(onnx, precision), self._columns(onnx), precision)
@@ -179,7 +191,7 @@ class Scikit(Original):
         types = need("skl2onnx.common.data_types")
         number = types.DoubleTensorType if precision == "double" else types.FloatTensorType
         kinds = {"string": types.StringTensorType, "integer": types.Int64TensorType}
-        model = self._model
+        model = self._inner
         if self._shared():
             model = positioned(model, self._names)
             initial = [(TENSOR, number([None, len(self._names)]))]
@@ -188,9 +200,12 @@ class Scikit(Original):
         with warnings.catch_warnings():
             # What converters tell of their own libraries is not the user's business.
             warnings.simplefilter("ignore")
-            functions, shapes = scikit_trees.converters(self._model)
-            theirs, their_shapes = scikit_steps.own_steps(self._model)
-            functions, shapes = functions | theirs | scikit_steps.imputers(), shapes | their_shapes
+            functions, shapes = scikit_trees.converters(self._inner)
+            for theirs, their_shapes in (
+                scikit_steps.own_steps(self._inner), scikit_steps.functions(), scikit_classifiers.converters()
+            ):  # fmt: skip
+                functions, shapes = functions | theirs, shapes | their_shapes
+            functions |= scikit_steps.imputers()
             if precision == "double":
                 wider, their_shapes = scikit_steps.converters()
                 functions, shapes = functions | wider, shapes | their_shapes
@@ -200,9 +215,14 @@ class Scikit(Original):
             }  # fmt: skip
             try:
                 onnx = skl2onnx.convert_sklearn(model, options=self._options(model), **settings)
-            except NameError:  # some classifiers have no such option
-                onnx = skl2onnx.convert_sklearn(model, **settings)
-        return mended(onnx)
+            except NameError:  # some classifiers have no such option, and no options at all would mean the default
+                options = self._options(model) | {id(model): {}, id(last_of(model)): {}}
+                onnx = skl2onnx.convert_sklearn(model, options=options, **settings)
+        onnx = mended(onnx)
+        if self._target is not None:
+            to = Added(onnx)
+            to.finish(inverted(to, self._target, to.source, to.number))
+        return onnx
 
     def _options(self, model: Any) -> dict[int, dict[str, Any]]:
         from sklearn.base import is_classifier

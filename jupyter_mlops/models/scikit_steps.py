@@ -6,9 +6,10 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+from jupyter_mlops.models.functions import applied
 from jupyter_mlops.models.plain import products
 from jupyter_mlops.models.structure import holds_objects, parts_of
-from jupyter_mlops.models.writer import DOUBLE, Writer
+from jupyter_mlops.models.writer import DOUBLE, FLOAT, Writer
 
 
 def converters() -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[Any], None]]]:
@@ -22,28 +23,71 @@ def converters() -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[
 
 
 def imputers() -> dict[type, Callable[..., None]]:
-    """The same for imputers, which skl2onnx writes for numbers."""
+    """The same for imputers: onnxruntime has an Imputer of its own for 32 bits only, and none for texts."""
     from sklearn.impute import SimpleImputer
 
     return {SimpleImputer: _imputer}
 
 
 def _imputer(scope: Any, operator: Any, container: Any) -> None:
-    """Put the most frequent text where one is missing, which in a graph is the empty one."""
+    """Put what the imputer learned where a value is missing; a missing text is, in a graph, the empty one."""
     import numpy as np
     from skl2onnx.common._registration import get_converter
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     model = operator.raw_operator
-    if not holds_objects(model.statistics_) or model.add_indicator:
+    texts = holds_objects(model.statistics_)
+    numbers = all(isinstance(one.type, (DoubleTensorType, FloatTensorType)) for one in operator.inputs)
+    empty = not texts and np.isnan(np.asarray(model.statistics_, dtype=float)).any()  # columns that are left out
+    if empty or (model.add_indicator and texts) or not (texts or numbers):
         get_converter(operator.type)(scope, operator, container)
         return
     to = Writer(scope, operator, container)
     source = to.input
     if len(operator.inputs) > 1:
         source = to.node("Concat", [one.full_name for one in operator.inputs], axis=1)
-    missing = to.node("Equal", [source, to.constant(np.array([[""]], dtype=object))])
-    instead = to.constant(np.array([model.statistics_], dtype=object))
-    to.node("Where", [missing, instead, source], operator.outputs[0].full_name)
+    dtype = object if texts else np.float64 if isinstance(operator.inputs[0].type, DoubleTensorType) else np.float32
+    if texts:
+        missing = to.node("Equal", [source, to.constant(np.array([[""]], dtype=object))])
+    elif model.missing_values is None or np.isnan(model.missing_values):
+        missing = to.node("IsNaN", [source])
+    else:
+        missing = to.node("Equal", [source, to.constant(np.array([[model.missing_values]], dtype=dtype))])
+    instead = to.constant(np.array([model.statistics_], dtype=dtype))
+    filled = to.node("Where", [missing, instead, source])
+    if model.add_indicator:
+        places = to.constant(np.asarray(model.indicator_.features_, dtype="int64"))
+        marks = to.node("Gather", [missing, places], axis=1)
+        filled = to.node("Concat", [filled, to.cast(marks, DOUBLE if dtype is np.float64 else FLOAT)], axis=1)
+    to.node("Identity", [filled], operator.outputs[0].full_name)
+
+
+def functions() -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[Any], None]]]:
+    """The same for functions of numpy."""
+    from sklearn.preprocessing import FunctionTransformer
+
+    return {FunctionTransformer: _function}, {FunctionTransformer: _function_shape}
+
+
+def _function(scope: Any, operator: Any, container: Any) -> None:
+    import numpy as np
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    to = Writer(scope, operator, container)
+    model, source = to.model, to.input
+    if model.func is not None and model.kw_args:
+        raise ValueError("a FunctionTransformer with kw_args has no known form as a graph")
+    if len(operator.inputs) > 1:
+        source = to.node("Concat", [one.full_name for one in operator.inputs], axis=1)
+    wide = isinstance(operator.inputs[0].type, DoubleTensorType)
+    made = applied(to, model.func, source, np.float64 if wide else np.float32)
+    to.node("Identity", [made], operator.outputs[0].full_name)
+
+
+def _function_shape(operator: Any) -> None:
+    first = operator.inputs[0]
+    width = sum(one.get_second_dimension() or 1 for one in operator.inputs)
+    operator.outputs[0].type = type(first.type)([first.get_first_dimension(), width])
 
 
 def own_steps(model: Any) -> tuple[dict[type, Callable[..., None]], dict[type, Callable[[Any], None]]]:

@@ -39,14 +39,14 @@ def converters(model: Any) -> tuple[dict[type, Converter], dict[type, Callable[[
         ensemble.ExtraTreesRegressor, ensemble.GradientBoostingRegressor, ensemble.HistGradientBoostingRegressor,
     )  # fmt: skip
     functions: dict[type, Converter] = {}
-    shapes: dict[type, Callable[[Any], None]] = dict.fromkeys(classifiers, _classes_shape)
+    shapes: dict[type, Callable[[Any], None]] = dict.fromkeys(classifiers, classes_shape)
     shapes |= dict.fromkeys(regressors, _values_shape)
     functions |= dict.fromkeys(classifiers, lambda *of: _classifier(_Writer(*of, vectors=vectors)))
     functions |= dict.fromkeys(regressors, lambda *of: _regressor(_Writer(*of, vectors=vectors)))
     for kind in _boosted_kinds():
         classifier = issubclass(kind, ClassifierMixin)
         functions[kind] = partial(_boosted_of_others, vectors=vectors, classifier=classifier)
-        shapes[kind] = _classes_shape if classifier else _values_shape
+        shapes[kind] = classes_shape if classifier else _values_shape
         _make_known(kind, shapes[kind], classifier=classifier)
     functions[ensemble.IsolationForest] = lambda *of: _isolation(_Writer(*of, vectors=vectors))
     shapes[ensemble.IsolationForest] = _isolation_shape
@@ -133,15 +133,15 @@ def _classifier(to: _Writer) -> None:
         else:
             total = to.sum_of([_tree(one.tree_, one.tree_.value[:, 0, :]) for one in trees], count)
             likely = to.node("Div", [total, to.constant(np.array([float(number)]))])
-    _decide(to, likely)
+    decide(to, likely)
 
 
-def _decide(to: _Writer, likely: str) -> None:
-    """Give the likelihoods of the classes, and the likeliest of them."""
+def decide(to: Writer, likely: str, scores: str = "") -> None:
+    """Give the likelihoods of the classes, and the likeliest of them, or the one with the highest score."""
     import numpy as np
 
     to.finish(likely, 1)
-    chosen = to.node("ArgMax", [likely], axis=1, keepdims=0)
+    chosen = to.node("ArgMax", [scores or likely], axis=1, keepdims=0)
     classes = np.asarray(to.model.classes_)
     classes = classes.astype(object if classes.dtype.kind in "OUT" else "int64")
     to.node("Gather", [to.constant(classes), chosen], to.outputs[0].full_name, axis=0)
@@ -244,7 +244,7 @@ def _boosted_of_others(scope: Any, operator: Any, container: Any, *, vectors: bo
         return
     if read.targets == 1:
         raw = to.node("Concat", [to.node("Sub", [to.constant(np.array([1.0])), raw]), raw], axis=1)
-    _decide(to, raw)
+    decide(to, raw)
 
 
 def _regressor(to: _Writer) -> None:
@@ -314,7 +314,8 @@ def _like_input(operator: Any, shape: list[Any]) -> Any:
     return (DoubleTensorType if double else FloatTensorType)(shape)
 
 
-def _classes_shape(operator: Any) -> None:
+def classes_shape(operator: Any) -> None:
+    """The shapes of a classifier's two outputs, as skl2onnx asks for them."""
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
     calculate_linear_classifier_output_shapes(operator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,10 @@ from jupyter_mlops.models.parity import SHOWN_ROWS, ParityReport, compare
 
 TOLERANCE = 1e-5
 ROWS = 500
+LEAST_ROWS = 50
+"""Rows that a model must answer of those that were made, to be compared by them."""
+ASKING_SECONDS = 5.0
+"""How long is looked for them among rows that it refuses as a whole."""
 
 
 class SerializedModel(bytes):
@@ -108,7 +113,7 @@ def _ignored(original: Original, sample: Any, taken: set[str]) -> tuple[str, ...
 def _proven(original: Original, tolerance: float) -> tuple[Candidate, ParityReport | None]:
     """The first form of the model that answers as the model does."""
     rows: Any = original.rows(ROWS)
-    answer = {} if rows is None else _own_answer(original, rows)
+    rows, answer = (None, {}) if rows is None else _own_answer(original, rows)
     if not answer:
         candidate = next(original.candidates())
         graph = Graph(candidate)
@@ -137,16 +142,38 @@ def _proven(original: Original, tolerance: float) -> tuple[Candidate, ParityRepo
     raise PublishRefused(_differences(nearest, rows, answer, answers))
 
 
-def _own_answer(original: Original, rows: Any) -> dict[str, Any]:
+def _own_answer(original: Original, rows: Any) -> tuple[Any, dict[str, Any]]:
+    """What the model answers, and to which of the rows: those that it refuses are left out."""
     try:
-        return original.answer(rows)
+        return rows, original.answer(rows)
     # The model is the user's and may raise anything; the answer is one message.
     except Exception as error:
+        until = time.monotonic() + ASKING_SECONDS
+        taken = rows.iloc[_taken(original, rows, 0, len(rows), until)].reset_index(drop=True)
+        if len(taken) >= LEAST_ROWS:
+            return taken, original.answer(taken)
         raise PublishRefused(
             f"{original.kind} of {original.library} raised on the rows to compare with: {type(error).__name__}: "
             f"{str(error).strip().partition(chr(10))[0]} If it takes only some values, give a sample of them: "
             f"serialize_model(model, sample). {WAY_ON}"
         ) from error
+
+
+def _taken(original: Original, rows: Any, first: int, stop: int, until: float) -> list[int]:
+    """Places of the rows that the model answers, between two, as far as time allows to ask."""
+    if time.monotonic() > until:
+        return []
+    try:
+        original.answer(rows.iloc[first:stop])
+    except Exception:  # noqa: BLE001  # as above
+        middle = (first + stop) // 2
+        if middle == first:
+            return []
+        return [
+            *_taken(original, rows, first, middle, until),
+            *_taken(original, rows, middle, stop, until),
+        ]
+    return list(range(first, stop))
 
 
 WAY_ON = "A standard service runs the model itself: %publish, or client.service(...)"

@@ -17,9 +17,36 @@ def steps_of(model: Any) -> list[Any]:
 
 
 def last_of(model: Any) -> Any:
-    """The step that answers; of a search, the estimator that it found."""
-    last = steps_of(model)[-1]
-    return last_of(last.best_estimator_) if hasattr(last, "best_estimator_") else last
+    """The step that answers."""
+    return steps_of(model)[-1]
+
+
+def settled(model: Any) -> Any:
+    """The same model with what a search found in place of the search, as far as pipelines reach."""
+    if hasattr(model, "best_estimator_"):
+        return settled(model.best_estimator_)
+    if hasattr(model, "steps"):
+        steps = [(name, settled(step)) for name, step in model.steps]
+        if any(now is not before for (_, now), (_, before) in zip(steps, model.steps, strict=True)):
+            model = copy(model)
+            model.steps = steps
+    if getattr(model, "flatten_transform", False) and hasattr(model, "predict"):
+        model = copy(model)  # what a vote makes of rows as a step says nothing of what it answers
+        model.flatten_transform = False
+    return model
+
+
+def without_target(model: Any) -> tuple[Any, Any]:
+    """The same model, its last step answering in the transformed target, with what transformed that; else None."""
+    if hasattr(model, "steps"):
+        last, transformer = without_target(model.steps[-1][1])
+        if transformer is not None:
+            model = copy(model)
+            model.steps = [*model.steps[:-1], (model.steps[-1][0], last)]
+        return model, transformer
+    if hasattr(model, "regressor_") and hasattr(model, "transformer_"):
+        return settled(model.regressor_), model.transformer_
+    return model, None
 
 
 def names_of(model: Any) -> list[str] | None:
@@ -116,6 +143,11 @@ def categories(steps: Sequence[Any], columns: Sequence[str]) -> dict[str, tuple[
         if not (hasattr(step, "statistics_") and not getattr(step, "add_indicator", False)):
             return {}
     return {}
+
+
+def strict(steps: Sequence[Any], columns: Sequence[str]) -> set[str]:
+    """The columns of which the first step refuses categories that it does not know."""
+    return set(columns) if getattr(steps[0], "handle_unknown", "") == "error" else set()
 
 
 def holds_objects(array: Any) -> bool:

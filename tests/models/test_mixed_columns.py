@@ -7,15 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from scoring import score
-from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
-from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector, make_column_transformer
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from jupyter_mlops import serialize_model
@@ -90,6 +98,30 @@ def test_columns_of_several_types(name, people):
         nowhere = frame.assign(city=frame.city.mask(frame.index % 4 == 0))
         assert by_name["city"].nullable
         np.testing.assert_array_equal(score(packed, nowhere)["prediction"], model.predict(nowhere))
+
+
+def test_forests_behind_columns_are_compared_at_their_thresholds(people):
+    frame, answers = people
+    columns = make_column_transformer(
+        (_numeric(StandardScaler()), ["age", "income"]), (OneHotEncoder(), ["city"]), remainder="passthrough"
+    )
+    model = make_pipeline(columns, RandomForestRegressor(**FEW)).fit(frame, frame.income + answers)
+    packed = serialize_model(model, quiet=True)
+    assert "(double)" in packed.parity.title, "32 bits leave rows near a threshold in another leaf"
+    assert packed.parity.rows > 900
+    np.testing.assert_allclose(score(packed, frame)["prediction"], model.predict(frame), rtol=1e-12)
+
+
+def test_targets_and_searches_around_columns(people):
+    frame, _ = people
+    columns = make_column_transformer((StandardScaler(), ["age"]), (OneHotEncoder(), ["city"]))
+    inner = make_pipeline(columns, Ridge())
+    for model in (
+        TransformedTargetRegressor(inner, func=np.log, inverse_func=np.exp),
+        GridSearchCV(inner, {"ridge__alpha": [0.1, 1.0]}, cv=2),
+    ):
+        packed = serialize_model(model.fit(frame, frame.income), quiet=True)
+        np.testing.assert_allclose(score(packed, frame)["prediction"], model.predict(frame), rtol=1e-9)
 
 
 @pytest.mark.parametrize("chosen", ["names", "places", "slice", "mask", "selector"])
@@ -203,7 +235,7 @@ def test_a_model_whose_converted_form_differs_is_refused_with_its_rows(people):
     assert "prediction is " in str(refused.value)
     assert "serialize_model(..., tolerance=" in str(refused.value)
     assert "A standard service runs the model itself" in str(refused.value)
-    classes = SGDClassifier(loss="log_loss", random_state=0).fit(frame[["age", "rooms"]], frame.city)
+    classes = OneVsRestClassifier(SVC()).fit(frame[["age", "rooms"]], frame.city)
     with pytest.raises(PublishRefused, match="otherwise") as refused:
         serialize_model(classes, quiet=True)
     assert "tolerance=" not in str(refused.value)

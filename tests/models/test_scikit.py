@@ -6,6 +6,7 @@ import pytest
 from scoring import score
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
@@ -52,17 +53,20 @@ from sklearn.linear_model import (
     TheilSenRegressor,
     TweedieRegressor,
 )
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import BernoulliNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, LocalOutlierFactor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
     Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
     PolynomialFeatures,
     PowerTransformer,
     QuantileTransformer,
@@ -104,6 +108,7 @@ CLASSIFIERS = {
     "bagging": BaggingClassifier(**FEW),
     "bagging-features": BaggingClassifier(LogisticRegression(max_iter=500), max_features=0.5, **FEW),
     "voting": VotingClassifier(SOFT, voting="soft", flatten_transform=False),
+    "voting-as-it-comes": VotingClassifier(SOFT),
     "stacking": StackingClassifier(SOFT, cv=2),
     "one-vs-rest": OneVsRestClassifier(LogisticRegression()),
     "mlp": MLPClassifier((8,), max_iter=30, **SEED),
@@ -116,6 +121,9 @@ CLASSIFIERS = {
     "qda": QuadraticDiscriminantAnalysis(),
     "calibrated": CalibratedClassifierCV(LogisticRegression(max_iter=500), cv=2),
     "scaler-forest": make_pipeline(StandardScaler(), RandomForestClassifier(**FEW)),
+    "imputer-scaler-forest": make_pipeline(SimpleImputer(), StandardScaler(), RandomForestClassifier(**FEW)),
+    "scaler-linear-svc": make_pipeline(StandardScaler(), LinearSVC(**SEED)),
+    "scaler-sgd-log": make_pipeline(StandardScaler(), SGDClassifier(loss="log_loss", **SEED)),
     "scaler-pca-logistic": make_pipeline(StandardScaler(), PCA(2), LogisticRegression()),
     "minmax-svc": make_pipeline(MinMaxScaler(), SVC()),
     "robust-boosting": make_pipeline(RobustScaler(), GradientBoostingClassifier(**FEW)),
@@ -123,6 +131,7 @@ CLASSIFIERS = {
     "select-tree": make_pipeline(SelectKBest(k=2), DecisionTreeClassifier(**SEED)),
     "variance-knn": make_pipeline(VarianceThreshold(0.01), KNeighborsClassifier()),
     "search": GridSearchCV(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, cv=2),
+    "random-search": RandomizedSearchCV(RidgeClassifier(), {"alpha": [0.1, 1.0]}, n_iter=2, cv=2),
     "search-pipeline": GridSearchCV(
         Pipeline([("s", StandardScaler()), ("t", DecisionTreeClassifier(**SEED))]), {"t__max_depth": [2, 4]}, cv=2
     ),
@@ -167,6 +176,12 @@ REGRESSORS = {
     "union": make_pipeline(FeatureUnion([("p", PCA(2)), ("s", StandardScaler())]), Ridge()),
     "imputer-forest": make_pipeline(SimpleImputer(), RandomForestRegressor(**FEW)),
     "scaler-tree": make_pipeline(StandardScaler(), DecisionTreeRegressor(**SEED)),
+    "log-target": TransformedTargetRegressor(LinearRegression(), func=np.log1p, inverse_func=np.expm1),
+    "scaled-target": TransformedTargetRegressor(RandomForestRegressor(**FEW), transformer=StandardScaler()),
+    "target-of-steps": make_pipeline(
+        StandardScaler(), TransformedTargetRegressor(Ridge(), func=np.sqrt, inverse_func=np.square)
+    ),
+    "log-columns": make_pipeline(FunctionTransformer(np.log), Ridge()),
 }
 OTHERS = {
     "isolation-forest": IsolationForest(**FEW),
@@ -187,7 +202,7 @@ QUICK = {
     "logistic", "svc", "linear-svc", "tree", "forest", "boosting", "hist-boosting", "mlp", "neighbors", "gaussian-nb",
     "calibrated", "bagging", "scaler-forest", "scaler-pca-logistic", "search-pipeline", "linear", "svr", "stacking",
     "hist-boosting-poisson", "polynomial", "bins", "scaler-tree", "isolation-forest-contamination", "one-class-svm",
-    "k-means", "scaler", "pca",
+    "k-means", "scaler", "pca", "qda", "voting-as-it-comes", "scaler-linear-svc", "log-target", "log-columns",
 }  # fmt: skip
 
 
@@ -268,3 +283,36 @@ def test_outlier_detectors_clusters_and_transformers(name, iris):
     frame, _ = iris
     model = OTHERS[name].fit(frame)
     _agree(model, frame, serialize_model(model, quiet=True))
+
+
+@pytest.mark.parametrize("model", [LinearDiscriminantAnalysis(), QuadraticDiscriminantAnalysis()], ids=["lda", "qda"])
+def test_discriminants_of_two_classes(model, iris):
+    frame, kinds = iris
+    model.fit(frame, kinds > 0)
+    answers = score(serialize_model(model, quiet=True), frame)
+    np.testing.assert_allclose(answers["probability_True"], model.predict_proba(frame)[:, 1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("function", [np.log1p, np.exp, np.sqrt, np.square, np.log2, np.log10, np.tanh, np.abs])
+def test_functions_of_numpy(function, iris):
+    frame, _ = iris
+    model = FunctionTransformer(function).fit(frame)
+    answers = score(serialize_model(model, quiet=True), frame)
+    np.testing.assert_allclose(answers["feature_1"], function(frame["sepal width"]), rtol=1e-9)
+
+
+def test_a_marked_imputation_of_some_other_value(iris):
+    frame, kinds = iris
+    holes = frame.mask(np.random.default_rng(0).random(frame.shape) < 0.2, -1.0)
+    imputer = SimpleImputer(missing_values=-1.0, strategy="median", add_indicator=True)
+    model = make_pipeline(imputer, RandomForestClassifier(**FEW)).fit(holes, kinds)
+    container = serialize_model(model, holes, quiet=True)
+    np.testing.assert_array_equal(score(container, holes)["prediction"], model.predict(holes))
+
+
+def test_encoders_alone_are_asked_for_what_they_know():
+    frame = pd.DataFrame({"size": [1.0, 2.0, 40.0] * 9, "rooms": [1.0, 2.0, 7.0] * 9})
+    for encoder in (OneHotEncoder(), OrdinalEncoder()):
+        model = make_pipeline(encoder, Ridge()).fit(frame, frame["size"])
+        answers = score(serialize_model(model, quiet=True), frame)
+        np.testing.assert_allclose(answers["prediction"], model.predict(frame), rtol=1e-6)
