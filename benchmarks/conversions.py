@@ -49,7 +49,9 @@ _PIPELINES = {
         _step(preprocessing.StandardScaler(), ensemble.RandomForestClassifier(50)),
         _step(impute.SimpleImputer(), preprocessing.StandardScaler(), ensemble.GradientBoostingClassifier()),
         _step(preprocessing.MinMaxScaler(), svm.SVC()),
-        ensemble.VotingClassifier([("a", naive_bayes.GaussianNB()), ("b", tree.DecisionTreeClassifier())], voting="soft"),
+        ensemble.VotingClassifier(
+            [("a", naive_bayes.GaussianNB()), ("b", tree.DecisionTreeClassifier())], voting="soft"
+        ),
         model_selection.GridSearchCV(ensemble.ExtraTreesClassifier(20), {"max_depth": [2, 4]}),
     ),
     "regressor": (

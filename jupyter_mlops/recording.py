@@ -18,6 +18,8 @@ _START = struct.Struct("<Q")
 _NAME = struct.Struct("<H")
 _COUNT = struct.Struct("<Q")
 _BLOCK = 2**18
+START_BYTES = HEADER.size + _START.size
+"""Bytes of the frame that begins a slice."""
 
 
 class Kind(IntEnum):

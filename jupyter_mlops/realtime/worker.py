@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from jupyter_mlops.errors import InvalidInput, InvalidRequest, MLOpsError
-from jupyter_mlops.inner_end import InnerEnd, connect, told
+from jupyter_mlops.inner_end import InnerEnd, connect, keep_what_is_loaded, told
 from jupyter_mlops.realtime.limits import address_space, die_with_parent, limit_memory, resident
 from jupyter_mlops.realtime.model import Feeds, Model, RunFailed
 from jupyter_mlops.realtime.writing import write
@@ -221,6 +221,7 @@ def _mapped(path: str) -> memoryview:
 
 
 async def _serve() -> None:
+    keep_what_is_loaded()
     address, key = told()
     await connect(address, lambda: Worker(key))
     await asyncio.get_running_loop().create_future()

@@ -12,7 +12,7 @@ import sys
 from collections import deque
 from types import FrameType
 
-from jupyter_mlops.inner_end import InnerEnd
+from jupyter_mlops.inner_end import InnerEnd, keep_what_is_loaded
 from jupyter_mlops.runtime.console import Console
 from jupyter_mlops.runtime.invoke import Invoker
 from jupyter_mlops.runtime.load import differing, load
@@ -80,6 +80,7 @@ class Channel(InnerEnd):
         if service is not None:
             self._invoker = Invoker(service, console, Mark(request.mark), request.artifact_limit)
             self._slices = Slices(self._invoker)
+            keep_what_is_loaded()
         differences = differing(request.environment)
         if error and differences:
             error = "\n".join([error, "Where the snapshot was captured it was otherwise:", *differences])

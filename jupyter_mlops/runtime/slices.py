@@ -19,6 +19,8 @@ from jupyter_mlops.schema.channel import Outcome, Slice, SliceReply
 FLUSH_SECONDS = 0.005
 """How long a finished row's result may wait to be written."""
 FLUSH_BYTES = 256 * 1024
+KEPT_CHUNKS = 2
+"""Slices of one batch come in their order, but for those that are given back where a chunk ends."""
 FIRST_PACE = 1e-5
 """Seconds that a row is thought to take among others when none has been run."""
 LEAST_PACE = 1e-9
@@ -38,8 +40,7 @@ class Slices:
     def __init__(self, invoker: Invoker) -> None:
         self._invoker = invoker
         self._pace = FIRST_PACE
-        self._key: tuple[str, int] = ("", -1)
-        self._chunk: Any = None
+        self._chunks: dict[tuple[str, int], dict[str, Any]] = {}
 
     def run(self, request: Slice) -> SliceReply:
         """Run a slice of a synchronous function, or of code, until its end, its time is up, or it is withdrawn."""
@@ -49,7 +50,7 @@ class Slices:
                 self._columns(request, results)
             else:
                 self._rows(request, results, began + request.seconds)
-        return SliceReply(request.id, results.done, time.perf_counter() - began, results.full)
+        return results.reply(time.perf_counter() - began)
 
     async def run_async(self, request: Slice) -> SliceReply:
         """Run a slice of an asynchronous function."""
@@ -59,7 +60,7 @@ class Slices:
                 results.row(await self._invoker.attempt_async(row))
                 if results.full or time.perf_counter() - began > request.seconds:
                     break
-        return SliceReply(request.id, results.done, time.perf_counter() - began, results.full)
+        return results.reply(time.perf_counter() - began)
 
     def _rows(self, request: Slice, results: _Results, until: float) -> None:
         attempt, keep, clock = self._invoker.attempt, results.row, time.perf_counter
@@ -70,12 +71,14 @@ class Slices:
 
     def _begun(self, request: Slice) -> Iterator[dict[str, Any]]:
         """The rows, each marked as begun; no more when the server has withdrawn them."""
-        names, rows = self._read(request)
-        begin = self._invoker.begin_row
+        chunk = self._read(request)
+        names, begin = tuple(chunk), self._invoker.begin_row
+        stop = request.start + request.count
+        rows = zip(*(values[request.start : stop] for values in chunk.values()), strict=True)
         for number in range(request.count):
             if not begin(request.id + number):
                 return
-            yield dict(zip(names, rows[request.start + number], strict=True)) if names else {}
+            yield dict(zip(names, next(rows), strict=True)) if names else {}
 
     def _columns(self, request: Slice, results: _Results) -> None:
         """Run all rows as one, or in pieces when calls are expected.
@@ -105,20 +108,19 @@ class Slices:
                 middle = (begin + end) // 2
                 left += [(middle, end), (begin, middle)]
 
-    def _read(self, request: Slice) -> Any:
-        """The chunk that a slice lies in; kept, because the next slice is often of the same."""
+    def _read(self, request: Slice) -> dict[str, Any]:
+        """The chunk that a slice lies in; the last ones are kept, because the next slice is often of one of them."""
         key = request.path, request.offset
-        if key != self._key:
+        if key not in self._chunks:
             with Path(request.path).open("rb") as file:
                 file.seek(request.offset)
                 data = file.read(request.length)
-            if request.columnar:
-                self._chunk = unpack_columns(data, as_numpy)
-            else:
-                columns = self._invoker.convert(unpack_columns(data))
-                self._chunk = tuple(columns), list(zip(*columns.values(), strict=True))
-            self._key = key
-        return self._chunk
+            make = as_numpy if request.columnar else None
+            chunk = unpack_columns(data, make)
+            while len(self._chunks) >= KEPT_CHUNKS:
+                del self._chunks[next(iter(self._chunks))]
+            self._chunks[key] = chunk if request.columnar else self._invoker.convert(chunk)
+        return self._chunks[key]
 
 
 class _Results:
@@ -127,6 +129,9 @@ class _Results:
     def __init__(self, request: Slice) -> None:
         self.done = 0
         self.full = False
+        self._id = request.id
+        self._plain = True
+        self._busy = self._seconds = 0.0
         self._end = request.end
         self._waiting: list[bytes] = [start(request.first)]
         self._size = 0
@@ -143,11 +148,18 @@ class _Results:
         self._flush()
         os.close(self._file)
 
+    def reply(self, seconds: float) -> SliceReply:
+        """What the server is told, when all is written."""
+        end = self._end if self._plain and self.done else 0
+        return SliceReply(self._id, self.done, seconds, self.full, end, self._busy)
+
     def row(self, ended: Ended) -> None:
         """Take the result of one row."""
+        self._seconds += ended.seconds
         if ended.plain:
             self._take(frame(Kind.PLAIN, ended.seconds, ended.body), 1)
             return
+        self._plain = False
         for name, content in ended.files.items():
             if content is not None:
                 self._waiting += artifact(name, content)
@@ -158,6 +170,7 @@ class _Results:
 
     def columns(self, ended: Ended, count: int) -> None:
         """Take the results of rows that ran as one."""
+        self._seconds += ended.seconds
         self._take(columns(count, ended.seconds, pack_columns(ended.columns)), count)
 
     def _take(self, data: bytes, rows: int) -> None:
@@ -184,6 +197,7 @@ class _Results:
             return
         self._end += size
         self.done += self._rows
+        self._busy = self._seconds
         self._waiting.clear()
         self._size = self._rows = 0
         self._flushed = time.perf_counter()

@@ -8,7 +8,6 @@ have; where loading alone starts some, the template says so and is not used.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import platform
 import random
@@ -21,7 +20,7 @@ from importlib import import_module
 import msgspec
 
 from jupyter_mlops.framing import Frames, frame
-from jupyter_mlops.inner_end import told
+from jupyter_mlops.inner_end import keep_what_is_loaded, told
 from jupyter_mlops.objects import load_objects
 from jupyter_mlops.runtime import kernel
 from jupyter_mlops.runtime.load import explain
@@ -83,8 +82,7 @@ def _warm(request: Warm) -> Warmed:
         except BaseException as raised:  # noqa: BLE001  # the user's code, as in load.py
             error = explain(raised)
     brought = {name.partition(".")[0] for name in set(sys.modules) - before}
-    gc.collect()
-    gc.freeze()
+    keep_what_is_loaded()
     return Warmed(error, tuple(sorted(brought)), threading.active_count() == 1)
 
 

@@ -257,6 +257,12 @@ class SliceReply(msgspec.Struct, frozen=True, array_like=True, tag="slice-reply"
     seconds: float
     full: bool = False
     """Whether it ended early because the disk is full."""
+    end: int = 0
+    """Where its results end in the file, when every row was answered and did nothing else; 0 when the file must be read
+    to know what there is.
+    """
+    busy: float = 0.0
+    """How long these rows took, all together."""
 
 
 class Withdrawn(msgspec.Struct, frozen=True, array_like=True, tag="withdrawn"):

@@ -18,6 +18,7 @@ from tornado.netutil import bind_sockets
 
 import jupyter_mlops
 from jupyter_mlops.discovery import ServerFile
+from jupyter_mlops.inner_end import keep_what_is_loaded
 from jupyter_mlops.schema.base import API_VERSION
 from jupyter_mlops.server.cluster.driver import Driver
 from jupyter_mlops.server.cluster.settings import make_driver
@@ -220,6 +221,7 @@ class Server:
         await self._http.listen(sockets)
         url = f"http://{_shown(settings.ip)}:{sockets[0].getsockname()[1]}"
         self._announce(url)
+        keep_what_is_loaded()
         print(f"jupyter-mlops ready at {url}", flush=True)  # noqa: T201
 
     async def until_told(self) -> None:

@@ -31,11 +31,13 @@ CALLED_SECONDS = 2.0
 """How long after a call the next is expected, so that rows which run as one do so in pieces."""
 PIECE_SECONDS = 0.02
 """How long such a piece is to take."""
-STARVED_SECONDS = 0.25
-"""How long a slice may wait for calls before it takes its turn."""
+STARVED_SECONDS = 0.1
+"""How long slices may wait for calls, when none runs, before one takes its turn."""
+STUCK_SECONDS = 2.0
+"""The same when one runs: then it is one that takes long, and others wait for it."""
 SERVED = 1000
 """Batches of which is remembered when they had their turn."""
-TURN_SECONDS = 0.02
+TURN_SECONDS = 0.005
 """How long it may then run before it gives way again."""
 
 
@@ -54,6 +56,10 @@ class SliceEnd:
     """Why the kernel ended."""
     again: int = 0
     """How often it was begun before, by what was lost then without a trace."""
+    end: int = 0
+    """Where its results end in the file, when there is nothing to be said of any; else the file has to tell."""
+    busy: float = 0.0
+    """How long the rows took then, all together."""
 
 
 @dataclass(eq=False)
@@ -111,6 +117,7 @@ class Slicing:
         self._running: dict[int, Job] = {}
         self._served: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._last_ran = 0.0
         self.last_call = 0.0
         """When the pool's last call was accepted, on the monotonic clock."""
 
@@ -127,8 +134,11 @@ class Slicing:
         return min(job.since for job in self._waiting)
 
     def starved(self) -> bool:
-        """Whether a slice has waited so long for calls that it takes its turn."""
-        return bool(self._waiting) and time.monotonic() - self.oldest() > STARVED_SECONDS
+        """Whether slices have waited so long for calls that one takes its turn."""
+        if not self._waiting:
+            return False
+        patience = STUCK_SECONDS if self._running else STARVED_SECONDS
+        return time.monotonic() - max(self.oldest(), self._last_ran) > patience
 
     async def run(
         self, request: Slice, *, batch: str, priority: int, timeout: float, begun: Callable[[Job], None]
@@ -163,10 +173,10 @@ class Slicing:
         Parameters
         ----------
         starved:
-            Whether they have waited long enough for calls.
+            Whether they have waited so long for calls that one goes before these.
         """
         sent = False
-        while found := self._next(starved=starved):
+        while not (starved and sent) and (found := self._next(starved=starved)):
             self._send(*found, starved=starved)
             sent = True
         return sent
@@ -190,7 +200,7 @@ class Slicing:
         job.stepped = now = time.monotonic()
         pause = PIECE_SECONDS if now - self.last_call < CALLED_SECONDS else 0.0
         job.request = msgspec.structs.replace(job.request, id=number, pause=pause)
-        self._served[job.batch] = now
+        self._served[job.batch] = self._last_ran = now
         if len(self._served) > SERVED:  # who waits has been served lately, or comes first anyway
             self._served = {batch: when for batch, when in self._served.items() if now - when < STARVED_SECONDS * 10}
         job.turn = now + TURN_SECONDS if starved else 0.0
@@ -219,7 +229,7 @@ class Slicing:
         """Take a kernel's answer."""
         job = self._running.pop(reply.id, None)
         if job is not None:
-            self._end(job, SliceEnd(reply.done, reply.seconds, reply.full))
+            self._end(job, SliceEnd(reply.done, reply.seconds, reply.full, end=reply.end, busy=reply.busy))
 
     def gone(self, kernel: Kernel, marked: int) -> bool:
         """End the slice of a kernel that has ended; say whether it had one.
@@ -268,15 +278,20 @@ class Slicing:
                 job.future.set_exception(error)
 
     def _come_back(self, seconds: float) -> None:
-        """Look again when something that holds up what waits is over."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        """Look again when something that holds up what waits is over, or earlier."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         self._timer = None
         self._again()
 
     def _end(self, job: Job, end: SliceEnd) -> None:
+        self._last_ran = time.monotonic()
         if not job.future.done():
             job.future.set_result(end)
 

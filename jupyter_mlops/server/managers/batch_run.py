@@ -15,6 +15,7 @@ from pathlib import Path
 
 from jupyter_mlops.chunks import Chunk
 from jupyter_mlops.errors import DiskFull, MLOpsError, Unavailable
+from jupyter_mlops.recording import START_BYTES
 from jupyter_mlops.schema.channel import Slice
 from jupyter_mlops.server.kernels.slicing import SliceEnd
 from jupyter_mlops.server.managers.batch import Batch
@@ -162,7 +163,7 @@ class BatchRun:
             crashpoint("after a slice ran")
             for _ in range(end.again):
                 await self._try(first, stop - first, "lost")
-            found = await self._harvest(sheet, first, stop)
+            found = await self._harvest(sheet, first, stop, end)
             left = first + found.count
             if end.done is None:
                 sheet = _Sheet(next(self._numbers))
@@ -213,11 +214,14 @@ class BatchRun:
     def _path(self, sheet: _Sheet) -> Path:
         return self._files.results(self._batch.id, sheet.number)
 
-    async def _harvest(self, sheet: _Sheet, first: int, stop: int) -> Harvest:
-        """Read what was written, and record it."""
-        found = await asyncio.to_thread(
-            harvest, self._path(sheet), sheet.number, sheet.end, first, stop - first, cancelled=self._cancelled
-        )
+    async def _harvest(self, sheet: _Sheet, first: int, stop: int, end: SliceEnd) -> Harvest:
+        """Record what was written; it is read only when the end of the slice does not tell all of it."""
+        if end.done and sheet.end + START_BYTES < end.end and end.done <= stop - first:
+            found = Harvest(first, sheet.end + START_BYTES, end.end, end.done, end.busy)
+        else:
+            found = await asyncio.to_thread(
+                harvest, self._path(sheet), sheet.number, sheet.end, first, stop - first, cancelled=self._cancelled
+            )
         if found.count:
             await self._record(sheet, found)
             self._learn(found.seconds / found.count)

@@ -375,17 +375,9 @@ class BatchManager:
 
     def _over(self, batch: Batch) -> None:
         """What follows the end of a batch."""
-        progress = batch.progress()
-        log.info(
-            "batch %s of %s/%s by %s ended: %s, %d rows, %d failed",
-            batch.id,
-            progress.name,
-            progress.version,
-            progress.owner,
-            progress.state,
-            progress.completed,
-            progress.failed,
-        )
+        one = batch.progress()
+        told = f"{one.state}, {one.completed} rows, {one.failed} failed"
+        log.info("batch %s of %s/%s by %s ended: %s", batch.id, one.name, one.version, one.owner, told)
         self._webhooks.tell(batch)
         self._keeping.trim(batch.record.owner)
 
