@@ -117,6 +117,7 @@ class Slicing:
         self._running: dict[int, Job] = {}
         self._served: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._last_ran = 0.0
         self.last_call = 0.0
         """When the pool's last call was accepted, on the monotonic clock."""
@@ -279,12 +280,13 @@ class Slicing:
 
     def _come_back(self, seconds: float) -> None:
         """Look again when something that holds up what waits is over, or earlier."""
-        loop = asyncio.get_running_loop()
+        due = time.monotonic() + seconds
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + seconds:
+            if self._due <= due:
                 return
             self._timer.cancel()
-        self._timer = loop.call_later(seconds, self._look)
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _look(self) -> None:
         self._timer = None
