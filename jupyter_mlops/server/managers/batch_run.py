@@ -10,7 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jupyter_mlops.chunks import Chunk
@@ -47,6 +47,8 @@ ROOM_SECONDS = 1.0
 """How often a batch that waits for disk space looks for it."""
 FILE_BYTES = 256 * 2**20
 """Size from which a file of results is followed by another."""
+RECORD_SECONDS = 0.1
+"""How long results may wait for those of the next slices to be made durable with them."""
 NO_ROOM = "waiting for disk space"
 
 
@@ -56,6 +58,12 @@ class _Sheet:
 
     number: int
     end: int = 0
+    waiting: list[Harvest] = field(default_factory=list)
+    """What is written, and not recorded."""
+    recorded: float = field(default_factory=time.monotonic)
+    """When something was recorded of it last."""
+    known: bool = False
+    """Whether its name is on disk."""
 
 
 class BatchRun:
@@ -145,10 +153,13 @@ class BatchRun:
         while not self._stopping.is_set():
             if self._spans:
                 sheet = await self._slice(sheet, workers)
-            elif self._at_work:  # what others have may come back
-                await self._news.wait()
-            else:
-                return
+                continue
+            await self._record(sheet)
+            if not self._spans:
+                if not self._at_work:
+                    return
+                await self._news.wait()  # what others have may come back
+        await self._record(sheet)
 
     async def _slice(self, sheet: _Sheet, workers: int) -> _Sheet:
         """Have the next rows run, and record them; where to write next."""
@@ -159,16 +170,19 @@ class BatchRun:
         left, right = first, stop
         try:
             crashpoint("before a slice runs")
-            end = await self._runner.run(self._request(chunk, first, stop, sheet))
+            end = await self._run(self._request(chunk, first, stop, sheet), sheet)
             crashpoint("after a slice ran")
             for _ in range(end.again):
                 await self._try(first, stop - first, "lost")
             found = await self._harvest(sheet, first, stop, end)
             left = first + found.count
+            if end.done is None or end.full or time.monotonic() - sheet.recorded > RECORD_SECONDS:
+                await self._record(sheet)
             if end.done is None:
                 sheet = _Sheet(next(self._numbers))
                 left = await self._died(end, found, stop, sheet)
             elif sheet.end > FILE_BYTES:
+                await self._record(sheet)
                 sheet = _Sheet(next(self._numbers))
             elif batch.record.columnar and stop - left > 1 and left == first:
                 # it gave way before anything had come of it: what fails as a whole is to come to an end
@@ -184,6 +198,19 @@ class BatchRun:
             self._at_work -= 1
             self._tell()
         return sheet
+
+    async def _run(self, request: Slice, sheet: _Sheet) -> SliceEnd:
+        """Have a slice run; when it takes long, what came before it is recorded meanwhile."""
+        if not sheet.waiting:
+            return await self._runner.run(request)
+        running = asyncio.ensure_future(self._runner.run(request))
+        try:
+            await asyncio.wait([running], timeout=RECORD_SECONDS)
+            if not running.done():
+                await self._record(sheet)
+            return await running
+        finally:
+            running.cancel()
 
     def _rows(self, workers: int) -> int:
         """How many rows the next slice may have."""
@@ -215,7 +242,7 @@ class BatchRun:
         return self._files.results(self._batch.id, sheet.number)
 
     async def _harvest(self, sheet: _Sheet, first: int, stop: int, end: SliceEnd) -> Harvest:
-        """Record what was written; it is read only when the end of the slice does not tell all of it."""
+        """Find what was written; it is read only when the end of the slice does not tell all of it."""
         if end.done and sheet.end + START_BYTES < end.end and end.done <= stop - first:
             found = Harvest(first, sheet.end + START_BYTES, end.end, end.done, end.busy)
         else:
@@ -223,29 +250,37 @@ class BatchRun:
                 harvest, self._path(sheet), sheet.number, sheet.end, first, stop - first, cancelled=self._cancelled
             )
         if found.count:
-            await self._record(sheet, found)
+            sheet.end = found.end
+            sheet.waiting.append(found)
             self._learn(found.seconds / found.count)
         return found
 
-    async def _record(self, sheet: _Sheet, found: Harvest) -> None:
+    async def _record(self, sheet: _Sheet) -> None:
         """Make results durable, each once; while the disk is full, wait for room."""
+        found, sheet.waiting = sheet.waiting, []
+        if not found:
+            return
         batch = self._batch
-        done = Recorded(found.first, found.count, sheet.number, found.offset, found.end - found.offset, found.seconds)
+        done = [
+            Recorded(one.first, one.count, sheet.number, one.offset, one.end - one.offset, one.seconds) for one in found
+        ]
+        failures = {row: message for one in found for row, message in one.failures.items()}
+        artifacts = [each for one in found for each in one.artifacts]
         while True:
             try:
-                await asyncio.to_thread(self._files.sync, self._path(sheet), new=not sheet.end)
-                if await self._store.record(batch.id, [done], found.failures, found.artifacts):
+                await asyncio.to_thread(self._files.sync, self._path(sheet), new=not sheet.known)
+                if await self._store.record(batch.id, done, failures, artifacts):
                     break
                 raise MLOpsError("the batch was deleted")
             except FileNotFoundError:
                 raise MLOpsError("the batch was deleted") from None
             except DiskFull:
                 await self._find_room()
-        sheet.end = found.end
-        self._last_result = time.monotonic()
+        sheet.known = True
+        self._last_result = sheet.recorded = time.monotonic()
         self._idle_deaths = 0
         batch.wait_for("")
-        batch.recorded(found.count, found.failures, len(found.artifacts), found.seconds)
+        batch.recorded(sum(one.count for one in found), failures, len(artifacts), sum(one.seconds for one in found))
 
     def _learn(self, seconds: float) -> None:
         mean = self._seconds_a_row
@@ -294,7 +329,9 @@ class BatchRun:
             except DiskFull:
                 await self._find_room()
         found = await asyncio.to_thread(harvest, self._path(sheet), sheet.number, sheet.end, row, 1, cancelled=False)
-        await self._record(sheet, found)
+        sheet.end = found.end
+        sheet.waiting.append(found)
+        await self._record(sheet)
 
     async def _try(self, first: int, count: int, kind: str) -> None:
         """Keep that rows were begun and have to run again."""
