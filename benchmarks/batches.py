@@ -28,6 +28,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from beside import beside
 from report import facts, heading
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -347,6 +348,25 @@ def monitor(bench: Bench) -> Round:
     }
 
 
+def _calls_beside(bench: Bench, kernels: int) -> Round:
+    def add_(a: float, b: float) -> float:
+        return a + b
+
+    name = f"calls-{kernels}"
+    bench.publish(name, add_, {"a": float, "b": float}, {"answer": float}, kernels)
+    return beside(bench.server, name)
+
+
+def beside_one(bench: Bench) -> Round:
+    """Calls of 4 clients beside a batch of a million rows, on one kernel."""
+    return _calls_beside(bench, 1)
+
+
+def beside_two(bench: Bench) -> Round:
+    """The same on two kernels."""
+    return _calls_beside(bench, 2)
+
+
 def _elapsed(progress: dict[str, Any]) -> float:
     from datetime import datetime
 
@@ -361,6 +381,8 @@ FIGURES: dict[str, tuple[Callable[[Bench], Round], str, str, float]] = {
     "forest-arrow": (forest_arrow, "times the plain program", "at most", 1.3),
     "two-kernels": (two_kernels, "times faster than one", "at least", 1.8),
     "artifacts": (artifacts, "rows/s", "at least", 1000.0),
+    "beside-one": (beside_one, "times the calls' p99 alone", "at most", 2.0),
+    "beside-two": (beside_two, "times the calls' p99 alone", "at most", 2.0),
     "monitor": (monitor, "times the time without", "at most", 1.02),
 }
 MOST_GROWTH = 128.0
@@ -415,7 +437,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the logistic regression (1,000,000)")
     parser.add_argument("--add-rows", type=int, default=100_000)
-    parser.add_argument("--forest-rows", type=int, default=100_000, help="rows of the forest (100,000)")
+    parser.add_argument("--forest-rows", type=int, default=1_000_000, help="rows of the forest (1,000,000)")
     parser.add_argument("--burn-rows", type=int, default=400)
     parser.add_argument("--artifact-rows", type=int, default=10_000)
     parser.add_argument("--monitor-rows", type=int, default=5_000)

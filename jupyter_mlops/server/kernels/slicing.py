@@ -37,7 +37,7 @@ STUCK_SECONDS = 2.0
 """The same when one runs: then it is one that takes long, and others wait for it."""
 SERVED = 1000
 """Batches of which is remembered when they had their turn."""
-TURN_SECONDS = 0.005
+TURN_SECONDS = 0.003
 """How long it may then run before it gives way again."""
 
 
