@@ -6,7 +6,6 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -112,7 +111,7 @@ def read_request(model: Model, body: bytes | memoryview, head: int) -> tuple[Fra
 
 
 def write_answer(
-    model: Model, columns: Mapping[str, Any], wanted: Wanted, name: tuple[str, str], path: Path
+    model: Model, columns: Mapping[str, Any], wanted: Wanted, name: tuple[str, str], path: str
 ) -> tuple[bytes, str, int]:
     """Make the body of an answer, here or in a file.
 

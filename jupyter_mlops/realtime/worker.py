@@ -60,7 +60,7 @@ class Worker(InnerEnd):
         self._waiting: deque[LoadModel | Unload | Score] = deque()
         self._models: dict[str, tuple[Model, LoadModel]] = {}
         self._mark: Mark
-        self._folder = Path()
+        self._replies = ""
         self._threads = 1
 
     def data_received(self, data: bytes) -> None:
@@ -70,7 +70,8 @@ class Worker(InnerEnd):
                 case Forget(id=forgotten):
                     self._waiting = deque(one for one in self._waiting if getattr(one, "id", 0) != forgotten)
                 case Employ() as how:
-                    self._mark, self._folder, self._threads = Mark(how.mark), Path(how.folder), how.threads
+                    self._mark, self._threads = Mark(how.mark), how.threads
+                    self._replies = f"{how.folder}{os.sep}reply-{os.getpid()}-"
                     limit_memory(address_space() + how.memory)
                 case request:
                     self._waiting.append(request)
@@ -177,7 +178,7 @@ class Worker(InnerEnd):
         return model.feeds(read), read.count, wanted
 
     def _reply(self, model: Model, member: Score, columns: dict[str, Any], wanted: Any, started: float) -> None:
-        path, head = self._folder / f"reply-{os.getpid()}-{member.id}", 0
+        path, head = f"{self._replies}{member.id}", 0
         media = member.accept if member.accept in {ARROW, MESSAGEPACK} else JSON
         if wanted is None:
             body, place = write(columns, model.header.outputs, media, path)

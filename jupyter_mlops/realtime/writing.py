@@ -17,7 +17,7 @@ _msgpack = msgspec.msgpack.Encoder()
 _HEAD = _json.encode(WebServiceResult(success=True)).removesuffix(b"{}}") + f'{{"{OUTPUT}":'.encode()
 
 
-def write(columns: dict[str, Any], outputs: tuple[OutputColumn, ...], media: str, path: Path) -> tuple[bytes, str]:
+def write(columns: dict[str, Any], outputs: tuple[OutputColumn, ...], media: str, path: str) -> tuple[bytes, str]:
     """Make the body of an answer, here or in a file.
 
     Parameters
@@ -45,12 +45,12 @@ def write(columns: dict[str, Any], outputs: tuple[OutputColumn, ...], media: str
     return placed(b"%b%b}}" % (_HEAD, _json.encode(plain)), path)
 
 
-def placed(body: bytes, path: Path) -> tuple[bytes, str]:
+def placed(body: bytes, path: str) -> tuple[bytes, str]:
     """The body, or, when it is large, nothing and the path of a file that holds it."""
     if len(body) < INLINE_BODY:
         return body, ""
-    path.write_bytes(body)
-    return b"", str(path)
+    Path(path).write_bytes(body)
+    return b"", path
 
 
 def plain_list(values: Any, output: OutputColumn) -> list[Any]:
@@ -61,7 +61,7 @@ def plain_list(values: Any, output: OutputColumn) -> list[Any]:
     return plain
 
 
-def _arrow(columns: dict[str, Any], outputs: tuple[OutputColumn, ...], path: Path) -> tuple[bytes, str]:
+def _arrow(columns: dict[str, Any], outputs: tuple[OutputColumn, ...], path: str) -> tuple[bytes, str]:
     import pyarrow as pa
 
     from jupyter_mlops.realtime.arrow import write_columns
@@ -71,6 +71,6 @@ def _arrow(columns: dict[str, Any], outputs: tuple[OutputColumn, ...], path: Pat
         buffer = pa.BufferOutputStream()
         write_columns(columns, outputs, buffer)
         return placed(buffer.getvalue().to_pybytes(), path)
-    with pa.OSFile(str(path), "wb") as file:
+    with pa.OSFile(path, "wb") as file:
         write_columns(columns, outputs, file)
-    return b"", str(path)
+    return b"", path
