@@ -12,6 +12,13 @@ from jupyter_mlops.errors import InvalidRequest
 from jupyter_mlops.models.files import OnnxFile
 from jupyter_mlops.models.original import Original, need
 
+_KERAS_EXPORTERS = {
+    "torch": ("onnxscript", "onnxscript"),
+    "tensorflow": ("tf2onnx", "tf2onnx"),
+    "jax": ("tf2onnx", "tf2onnx"),
+}
+"""What Keras needs to export a model, by its backend: the module, and the package to install."""
+
 
 def original_of(model: Any, sample: Any) -> Original:
     """A network, exported.
@@ -62,9 +69,11 @@ def _keras(model: Any, sample: Any) -> Original:
     import numpy as np
 
     keras = need("keras", "keras")
-    need("tf2onnx", "tf2onnx")
-    with tempfile.TemporaryDirectory() as folder:
+    need(*_KERAS_EXPORTERS[keras.backend.backend()])
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the exporters tell of their own libraries
         path = Path(folder) / "model.onnx"
+        model(np.zeros((1, *model.input_shape[1:]), dtype="float32"))  # a model that was never called is not exported
         model.export(str(path), format="onnx", verbose=False)
         content = path.read_bytes()
 

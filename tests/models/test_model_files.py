@@ -89,11 +89,17 @@ def test_a_map_as_output_is_refused_with_the_way_on():
         serialize_model(to_onnx(model, frame, target_opset=17).SerializeToString(), quiet=True)
 
 
+MISSING = [
+    one for one in ("torch.nn.modules.linear", "keras.models") if not importlib.util.find_spec(one.split(".")[0])
+]
+
+
+@pytest.mark.skipif(not MISSING, reason="PyTorch and Keras are installed: what is told without them is NOT TRIED")
 def test_a_library_that_is_missing_is_named_with_the_line_that_installs_it():
     class Module:
         """Stands for a module of a library that is not here; its class says where it is from."""
 
-    Module.__module__ = "torch.nn.modules.linear" if importlib.util.find_spec("torch") is None else "keras.models"
+    Module.__module__ = MISSING[0]
     with pytest.raises(PublishRefused, match=r"pip install (torch|keras)"):
         serialize_model(Module(), ROWS, quiet=True)
 
@@ -118,8 +124,11 @@ def test_a_pytorch_module_with_a_sample():
 def test_a_keras_model():
     import keras
 
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    assert serialize_model(model, ROWS, quiet=True).parity.holds
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2, "softmax")])
+    packed = serialize_model(model, ROWS, quiet=True)
+    assert packed.parity.holds
+    rows = pd.DataFrame(ROWS, columns=[one.name for one in packed.header.inputs])
+    np.testing.assert_allclose(score(packed, rows)["prediction_1"], model.predict(ROWS, verbose=0)[:, 1], rtol=1e-5)
 
 
 def test_a_class_that_nothing_knows_is_refused_with_all_that_is_known():

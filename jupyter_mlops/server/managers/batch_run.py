@@ -191,6 +191,7 @@ class BatchRun:
             if end.full:
                 await self._find_room()
         except Unavailable as error:
+            await self._record(sheet)
             await self._pause(error)
         finally:
             self._spans.give_back(left, right)
