@@ -55,7 +55,10 @@ def applied(to: Any, function: Any, source: str, number: Any) -> str:
         return str(to.node("Mul", [source, source]))
     known = ", ".join(sorted(one.__name__ for one in (*alike, *bases, np.log1p, np.expm1, np.square)))
     name = getattr(function, "__name__", repr(function))
-    raise ValueError(f"the function {name} has no known form as a graph; of numpy's, these have: {known}")
+    raise ValueError(
+        f"{name}, given to a FunctionTransformer or a TransformedTargetRegressor, has no known form as a graph; of "
+        f"numpy's functions, these have: {known}"
+    )
 
 
 def inverted(to: Any, transformer: Any, source: str, number: Any) -> str:

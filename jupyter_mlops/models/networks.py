@@ -30,9 +30,8 @@ def original_of(model: Any, sample: Any) -> Original:
     PublishRefused
         When the exporter is not installed.
     """
-    if any(base.__module__.partition(".")[0] == "torch" for base in type(model).__mro__):
-        return _torch(model, sample)
-    return _keras(model, sample)
+    libraries = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    return _torch(model, sample) if "keras" not in libraries and "torch" in libraries else _keras(model, sample)
 
 
 def _torch(model: Any, sample: Any) -> Original:
@@ -79,7 +78,9 @@ def _keras(model: Any, sample: Any) -> Original:
 
     def answer(frame: Any) -> dict[str, Any]:
         values = frame.to_numpy(dtype="float32").reshape(-1, *model.input_shape[1:])
-        return _named(np.asarray(model.predict(values, verbose=0)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras and its backend are not always of one mind with numpy
+            return _named(np.asarray(model.predict(values, verbose=0)))
 
     return OnnxFile(content, sample, type(model).__name__, f"Keras {keras.__version__}", answer)
 
